@@ -1,0 +1,92 @@
+//! `POST /merchant/v1/passes`: makes a pass of a campaign.
+
+use domain::{Pass, Refusal, pass::NewPass};
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use passkit::{
+    identifiers::{CampaignId, PassIdentity, SerialNumber},
+    problem::Problem,
+};
+use platform::{
+    App, Audience, Function, Handler,
+    http::{self as answer, Failure},
+    idempotency::{self, Need},
+    input,
+    keys::Role,
+    merchant::PassView,
+    random,
+    store::{ATTEMPTS, Issued},
+};
+use serde_json::{Map, Value};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "issue-pass",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// Bytes of holder data as JSON: with it a pass's record stays within a few kilobytes.
+const HOLDER_LIMIT: usize = 4096;
+
+struct Order {
+    campaign_id: CampaignId,
+    serial_number: Option<SerialNumber>,
+    holder: Value,
+}
+
+fn read(request: &Request) -> Result<Order, Failure> {
+    let mut fields = input::fields(request)?;
+    let campaign_id = fields.required("campaignId");
+    let serial_number = fields.optional("serialNumber");
+    let holder = fields.raw("holder").filter(|holder| !holder.is_null()).unwrap_or_else(|| Value::Object(Map::new()));
+    if !holder.is_object() {
+        fields.wrong("holder", "must be an object");
+    }
+    if holder.to_string().len() > HOLDER_LIMIT {
+        fields.wrong("holder", format!("must be at most {HOLDER_LIMIT} bytes of JSON"));
+    }
+    fields.done(campaign_id.map(|campaign_id| Order { campaign_id, serial_number, holder }))
+}
+
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
+    let once = idempotency::once(&request, &merchant, Need::Optional)?;
+    let order = read(&request)?;
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
+            return Ok(answer);
+        }
+        let campaign = app.store.campaign(&merchant.merchant_id, &order.campaign_id).await?;
+        let campaign = campaign.ok_or_else(|| Failure::invalid("/campaignId", "there is no such campaign"))?.campaign;
+        let serial_number = match &order.serial_number {
+            Some(serial_number) => serial_number.clone(),
+            None => random::serial_number()?,
+        };
+        let pass_type_identifier = campaign.draft.pass_type_identifier.clone();
+        let new = NewPass {
+            identity: PassIdentity { pass_type_identifier, serial_number },
+            authentication_token: random::authentication_token()?,
+            link: random::link()?,
+            barcode: random::barcode()?,
+            holder: order.holder.clone(),
+        };
+        let pass = Pass::issue(new, &campaign, now)?;
+        let problems = app.packages.check(app, &pass, &campaign, now).await?;
+        if !problems.is_empty() {
+            let of_holder = |problem: Problem| Problem {
+                path: "/holder".to_owned(),
+                message: format!("makes an invalid pass: {}: {}", problem.path, problem.message),
+            };
+            return Err(Failure::Invalid(problems.into_iter().map(of_holder).collect()));
+        }
+        let view = PassView::new(app, &pass, &campaign, 0, now)?;
+        let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
+        match app.store.issue(&pass, recorded.as_ref()).await? {
+            Issued::New => return Ok(answer::json(StatusCode::CREATED, &view)),
+            Issued::SerialNumberTaken => return Err(Refusal::SerialNumberTaken(pass.identity).into()),
+            Issued::AnsweredBefore => {}
+        }
+    }
+    Err(Failure::Busy)
+}

@@ -1,0 +1,54 @@
+//! `GET /v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}?passesUpdatedSince={tag}`: which of its
+//! passes a device should fetch (Apple, "Get the List of Updatable Passes").
+
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request, RequestExt};
+use passkit::{
+    identifiers::PassTypeIdentifier,
+    update_tag::{Current, Listed, Listing, list},
+    web_service::UpdatablePasses,
+};
+use platform::{
+    App, Audience, Function, Handler,
+    function::path_parameter,
+    http::{self as answer, Failure},
+    phone,
+    store::RegisteredPass,
+};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "list-updatable-passes",
+    handler: Handler::Http(Audience::Phone, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// 200 with serial numbers and the new tag, or 204. Never 401: a device with several passes has no one token, and its
+/// identifier is the credential.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let nothing = || answer::empty(StatusCode::NO_CONTENT);
+    let Ok(device) = phone::device(&request) else { return Ok(nothing()) };
+    let pass_type: Result<PassTypeIdentifier, _> = path_parameter(&request, "passTypeIdentifier").parse();
+    let Ok(pass_type) = pass_type else { return Ok(nothing()) };
+
+    let passes = app.store.passes_on_device(&device, &pass_type).await?;
+    let current: Vec<Current<'_>> = passes.iter().map(|registered| current(app, registered, now)).collect();
+    let parameters = request.query_string_parameters();
+    Ok(match list(parameters.first("passesUpdatedSince"), &current) {
+        Listed::Nothing => nothing(),
+        Listed::Passes { serial_numbers, last_updated } => {
+            answer::json(StatusCode::OK, &UpdatablePasses { serial_numbers, last_updated })
+        }
+    })
+}
+
+/// A version that was listed long ago and that no phone has fetched is listed again.
+fn current<'a>(app: &App, registered: &'a RegisteredPass, now: Timestamp) -> Current<'a> {
+    let RegisteredPass { pass, campaign } = registered;
+    let effective_version = pass.effective_version(campaign);
+    let fetched = pass.fetched.is_some_and(|fetched| fetched >= effective_version);
+    let age = now.duration_since(pass.shown_since(campaign));
+    let waited = age.unsigned_abs() >= app.config.relist_after && age.is_positive();
+    let listing = if !fetched && waited { Listing::Again } else { Listing::WhenChanged };
+    Current { serial_number: &pass.identity.serial_number, effective_version, listing }
+}

@@ -1,0 +1,151 @@
+//! The languages of the pages and everything they say.
+
+/// A language the pages are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// English, also for everyone whose language we do not have.
+    En,
+    /// German.
+    De,
+}
+
+/// The reader's favourite among our languages, from an `Accept-Language` header (RFC 9110, 12.5.4).
+/// Equal weights count in the order they are listed.
+#[must_use]
+pub(crate) fn language_from_accept_language(accept_language: &str) -> Language {
+    let mut best = (0.0, Language::En);
+    for range in accept_language.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let primary = parts.next().unwrap_or_default().split('-').next();
+        let language = match primary.map(str::to_ascii_lowercase).as_deref() {
+            Some("de") => Language::De,
+            Some("en" | "*") => Language::En,
+            _ => continue,
+        };
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .map_or(Some(1.0), |weight| weight.trim().parse().ok())
+            .unwrap_or(0.0);
+        if weight > best.0 {
+            best = (weight, language);
+        }
+    }
+    best.1
+}
+
+/// Everything the pages say in one language.
+pub(super) struct Words {
+    pub(super) code: &'static str,
+    pub(super) redeemable: &'static str,
+    pub(super) used: &'static str,
+    pub(super) used_note: &'static str,
+    pub(super) voided: &'static str,
+    pub(super) voided_note: &'static str,
+    pub(super) expired: &'static str,
+    pub(super) expired_note: &'static str,
+    pub(super) add: &'static str,
+    pub(super) add_hint: &'static str,
+    pub(super) scan_title: &'static str,
+    pub(super) scan_hint: &'static str,
+    pub(super) scan_alternative: &'static str,
+    pub(super) download: &'static str,
+    pub(super) gone_title: &'static str,
+    pub(super) gone_note: &'static str,
+}
+
+impl Words {
+    pub(super) fn of(language: Language) -> &'static Words {
+        match language {
+            Language::En => &ENGLISH,
+            Language::De => &GERMAN,
+        }
+    }
+}
+
+static ENGLISH: Words = Words {
+    code: "en",
+    redeemable: "Ready to redeem",
+    used: "Already used",
+    used_note: "This offer has been redeemed. If another one follows, it appears in the same pass.",
+    voided: "No longer valid",
+    voided_note: "This pass has been withdrawn and can no longer be redeemed.",
+    expired: "Expired",
+    expired_note: "The time of this offer is over; it can no longer be redeemed.",
+    add: "Add to Apple Wallet",
+    add_hint: "Nothing happens? Open this page in Safari.",
+    scan_title: "Get it on your iPhone",
+    scan_hint: "Point the iPhone camera at the code and open the link it shows. There you can add the pass to Apple Wallet.",
+    scan_alternative: "QR code with the link of this page",
+    download: "Download the pass file",
+    gone_title: "This link is no longer valid",
+    gone_note: "Please ask whoever sent it to you for a new one.",
+};
+
+static GERMAN: Words = Words {
+    code: "de",
+    redeemable: "Einlösbar",
+    used: "Bereits eingelöst",
+    used_note: "Dieses Angebot wurde eingelöst. Folgt ein weiteres, erscheint es auf derselben Karte.",
+    voided: "Nicht mehr gültig",
+    voided_note: "Diese Karte wurde zurückgezogen und kann nicht mehr eingelöst werden.",
+    expired: "Abgelaufen",
+    expired_note: "Die Zeit dieses Angebots ist vorbei; es kann nicht mehr eingelöst werden.",
+    // Apple's own German wording.
+    add: "Zu Apple Wallet hinzufügen",
+    add_hint: "Es passiert nichts? Diese Seite in Safari öffnen.",
+    scan_title: "Aufs iPhone holen",
+    scan_hint: "Die iPhone-Kamera auf den Code richten und den angezeigten Link öffnen. Dort lässt sich die Karte in Apple Wallet ablegen.",
+    scan_alternative: "QR-Code mit dem Link dieser Seite",
+    download: "Kartendatei laden",
+    gone_title: "Dieser Link ist nicht mehr gültig",
+    gone_note: "Bitte dort, wo er herkam, um einen neuen bitten.",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_with_the_greatest_weight_wins() {
+        // RFC 9110, section 12.5.4.
+        for (header, expected) in [
+            ("de", Language::De),
+            ("de-AT,de;q=0.9,en;q=0.8", Language::De),
+            ("DE-ch", Language::De),
+            ("en-GB,en;q=0.9,de;q=0.8", Language::En),
+            ("en;q=0.3, de;q=0.7", Language::De),
+            ("fr, de;q=0.5, en;q=0.4", Language::De),
+            ("de;q=0, en", Language::En),
+            ("de;q=0", Language::En),
+            ("de, en", Language::De),
+            ("en, de", Language::En),
+        ] {
+            assert_eq!(language_from_accept_language(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn whoever_names_no_language_of_ours_reads_english() {
+        for header in ["", "fr-FR,it", "*", "den", ";;;,,,", "de;q=lots"] {
+            assert_eq!(
+                language_from_accept_language(header),
+                Language::En,
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn apple_wallet_is_always_named_in_full() {
+        // apple-wallet.md, section 6, badge rules: always write "Apple Wallet".
+        for words in [&ENGLISH, &GERMAN] {
+            for text in [words.add, words.add_hint, words.scan_title, words.scan_hint] {
+                assert_eq!(
+                    text.matches("Wallet").count(),
+                    text.matches("Apple Wallet").count(),
+                    "{text}"
+                );
+            }
+        }
+    }
+}

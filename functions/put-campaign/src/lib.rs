@@ -1,0 +1,74 @@
+//! `PUT /merchant/v1/campaigns/{campaignId}`: puts a campaign into force, new or changed.
+
+use domain::campaign::{CampaignDraft, Composition, TemplateVersion};
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use passkit::{
+    identifiers::{CampaignId, InvalidIdentifier},
+    problem::Problem,
+};
+use platform::{
+    App, Audience, Function, Handler,
+    function::path_parameter,
+    http::{self as answer, Failure},
+    keys::Role,
+    store::{ATTEMPTS, CampaignChange, CampaignPut, Intent, Step},
+};
+
+mod draft;
+mod view;
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "put-campaign",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// 201 for a new campaign, 200 for a changed one. Passes that the change alters are listed and pushed; no pass is written.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Admin, now).await?;
+    let campaign_id: CampaignId = path_parameter(&request, "campaignId")
+        .parse()
+        .map_err(|error: InvalidIdentifier| Failure::invalid("/campaignId", error.to_string()))?;
+    let draft: CampaignDraft = draft::read(&request)?;
+    let mut problems = draft.problems();
+    if app.identities.of(&draft.pass_type_identifier, now).await?.is_none() {
+        let message = format!("there is no signing identity for {}", draft.pass_type_identifier);
+        problems.push(Problem { path: "/passTypeIdentifier".to_owned(), message });
+    }
+    for _ in 0..ATTEMPTS {
+        let template = app.store.template(&merchant.merchant_id, &draft.template_id).await?;
+        if template.is_none() {
+            let message = format!("there is no template {:?}; put it first", draft.template_id);
+            problems.push(Problem { path: "/templateId".to_owned(), message });
+        }
+        let Some(template) = template.filter(|_| problems.is_empty()) else { return Err(Failure::Invalid(problems)) };
+        let previous = app.store.campaign(&merchant.merchant_id, &campaign_id).await?;
+        let template_version = TemplateVersion { version: template.version, digest: template.digest.clone() };
+        let opened = app.packages.template(&merchant.merchant_id, &template_version).await?;
+        let composed = draft.clone().compose(Composition {
+            campaign_id: &campaign_id,
+            merchant_id: &merchant.merchant_id,
+            template: &opened,
+            template_version,
+            previous: previous.as_ref().map(|stored| &stored.campaign),
+            now,
+        });
+        let composed = composed.map_err(Failure::Invalid)?;
+        let mut then = Vec::new();
+        if !composed.altered.is_empty() {
+            then.push(Intent::new(now, Step::push_campaign(&composed), now)?);
+        }
+        let change = CampaignChange { before: previous.as_ref(), after: &composed.campaign, then: &then };
+        match app.store.put_campaign(change, &template).await? {
+            CampaignPut::Done => {
+                app.queues.send_after_commit(&then, now).await;
+                let status = if previous.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+                return Ok(answer::json(status, &view::CampaignView::new(&composed.campaign)));
+            }
+            CampaignPut::Changed => {}
+        }
+    }
+    Err(Failure::Busy)
+}

@@ -1,0 +1,189 @@
+//! `POST /merchant/v1/redemptions`: the call a till makes.
+
+use domain::{Campaign, Pass, Redemption, RedemptionRequest, Refusal, time};
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use passkit::{
+    identifiers::{CampaignId, PassIdentity, PassTypeIdentifier, SerialNumber},
+    secrets::Barcode,
+};
+use platform::{
+    App, Audience, Fault, Function, Handler,
+    http::{self as answer, Failure},
+    idempotency::{self, Need, Once},
+    input,
+    keys::{Merchant, Role},
+    merchant::OfferView,
+    random,
+    store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, StoredPass, Written},
+};
+use serde::Serialize;
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "redeem-pass",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// Characters of a location's or a till's name.
+const NAME_LIMIT: usize = 200;
+/// Characters of a scanned barcode.
+const BARCODE_LIMIT: usize = 512;
+
+/// How the till names the pass.
+enum Named {
+    Barcode(Barcode),
+    Identity(PassIdentity),
+}
+
+fn read(request: &Request) -> Result<(Named, RedemptionRequest), Failure> {
+    let mut fields = input::fields(request)?;
+    let barcode = fields.text("barcode", BARCODE_LIMIT);
+    let pass_type: Option<PassTypeIdentifier> = fields.optional("passTypeIdentifier");
+    let serial: Option<SerialNumber> = fields.optional("serialNumber");
+    let told = RedemptionRequest { location: fields.text("location", NAME_LIMIT), till: fields.text("till", NAME_LIMIT) };
+    let named = match (barcode, pass_type, serial) {
+        (Some(barcode), None, None) => Some(Named::Barcode(Barcode::new(barcode))),
+        (None, Some(pass_type_identifier), Some(serial_number)) => {
+            Some(Named::Identity(PassIdentity { pass_type_identifier, serial_number }))
+        }
+        _ => {
+            fields.wrong("barcode", "send either barcode, or passTypeIdentifier and serialNumber");
+            None
+        }
+    };
+    fields.done(named.map(|named| (named, told)))
+}
+
+/// What the till is told (contract, section 4, Redemptions).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    redemption_id: &'a str,
+    pass_type_identifier: &'a PassTypeIdentifier,
+    serial_number: &'a SerialNumber,
+    campaign_id: &'a CampaignId,
+    offer: OfferView<'a>,
+    #[serde(with = "time::text")]
+    redeemed_at: Timestamp,
+    location: Option<&'a str>,
+    till: Option<&'a str>,
+    #[serde(with = "time::optional_text")]
+    next_offer_at: Option<Timestamp>,
+    redemptions_left: u32,
+    pass_version: u64,
+}
+
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
+    let once = idempotency::once(&request, &merchant, Need::Required)?;
+    let once = once.ok_or(Failure::IdempotencyKey("this call needs an Idempotency-Key header"))?;
+    let (named, told) = read(&request)?;
+    let now = time::to_milliseconds(now);
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = idempotency::earlier_answer(app, Some(&once), now).await? {
+            return Ok(answer);
+        }
+        let (stored, campaign) = match find(app, &merchant, &named).await? {
+            Ok(found) => found,
+            Err(refusal) => match refused(app, &once, refusal, now).await? {
+                Some(answer) => return Ok(answer),
+                None => continue,
+            },
+        };
+        match stored.pass.redeem(&campaign, random::id()?, told.clone(), now)? {
+            Ok(pass) => {
+                if let Some(answer) = redeem(app, &once, &stored, &pass, &campaign, now).await? {
+                    return Ok(answer);
+                }
+            }
+            Err(refusal) => {
+                if let Some(answer) = refused(app, &once, refusal, now).await? {
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// The pass that is named; the barcode of an earlier offer of it redeems nothing.
+async fn find(app: &App, merchant: &Merchant, named: &Named) -> Result<Result<(StoredPass, Campaign), Refusal>, Failure> {
+    let (identity, barcode, used) = match named {
+        Named::Identity(identity) => (identity.clone(), None, None),
+        Named::Barcode(barcode) => match app.store.find_barcode(&merchant.merchant_id, barcode).await? {
+            Some(found) => (found.identity, Some(barcode), found.used),
+            None => return Ok(Err(Refusal::UnknownPass)),
+        },
+    };
+    let found = app.store.pass_and_campaign(&identity).await?;
+    let Some((stored, campaign)) = found.filter(|(stored, _)| stored.pass.merchant_id == merchant.merchant_id) else {
+        return Ok(Err(Refusal::UnknownPass));
+    };
+    if barcode.is_some_and(|barcode| *barcode != stored.pass.barcode) {
+        return Ok(Err(used.map_or(Refusal::UnknownPass, |used| Refusal::AlreadyRedeemed(Box::new(used)))));
+    }
+    Ok(Ok((stored, campaign.campaign)))
+}
+
+/// Commits the redemption with its answer and the steps that follow, then sends the messages for those. `None` when
+/// somebody else changed the pass meanwhile.
+async fn redeem(
+    app: &App,
+    once: &Once,
+    stored: &StoredPass,
+    pass: &Pass,
+    campaign: &Campaign,
+    now: Timestamp,
+) -> Result<Option<Response<Body>>, Failure> {
+    let counted = pass.last_redemption.as_ref().ok_or_else(|| Fault::contradiction("a redemption without a trace"))?;
+    let body = view(pass, counted, pass.remaining(campaign)?);
+    let recorded = once.recording(StatusCode::CREATED, &body, now)?;
+    let identity = pass.identity.clone();
+    let mut then = vec![Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?];
+    if let Some(due) = pass.next_offer_at() {
+        then.push(Intent::new(due, Step::NextOffer { identity, due }, now)?);
+    }
+    let event = Event::new(EventKind::Redeemed, now, pass.version)
+        .with("redemptionId", counted.redemption_id.as_str())
+        .with("offerId", counted.offer_id.as_str())
+        .with("location", counted.location.clone())
+        .with("till", counted.till.clone());
+    let barcode_used = (pass.shown_barcode().is_none()).then_some(counted);
+    let change =
+        Change { event: Some(event), barcode_used, done: None, then: &then, recorded: Some(&recorded) };
+    match app.store.change(stored, pass, change).await? {
+        Written::Done => {
+            app.queues.send_after_commit(&then, now).await;
+            Ok(Some(answer::json(StatusCode::CREATED, &body)))
+        }
+        Written::Changed | Written::AnsweredBefore => Ok(None),
+    }
+}
+
+fn view<'a>(pass: &'a Pass, counted: &'a Redemption, redemptions_left: u32) -> View<'a> {
+    View {
+        redemption_id: &counted.redemption_id,
+        pass_type_identifier: &pass.identity.pass_type_identifier,
+        serial_number: &pass.identity.serial_number,
+        campaign_id: &pass.campaign_id,
+        offer: OfferView { offer_id: &counted.offer_id, title: &counted.offer_title },
+        redeemed_at: counted.redeemed_at,
+        location: counted.location.as_deref(),
+        till: counted.till.as_deref(),
+        next_offer_at: pass.next_offer_at(),
+        redemptions_left,
+        pass_version: pass.version,
+    }
+}
+
+/// A refusal is an answer like any other: the same request again gets the same one. `None` when another was recorded
+/// under the key meanwhile.
+async fn refused(app: &App, once: &Once, refusal: Refusal, now: Timestamp) -> Result<Option<Response<Body>>, Failure> {
+    let (status, problem) = answer::problem_of_refusal(refusal.clone());
+    match app.store.record(&once.recording(status, &problem, now)?).await? {
+        platform::store::Recording::Recorded => Err(refusal.into()),
+        platform::store::Recording::AnsweredBefore => Ok(None),
+    }
+}

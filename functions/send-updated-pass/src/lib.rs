@@ -1,0 +1,43 @@
+//! `GET` and `HEAD /v1/passes/{passTypeIdentifier}/{serialNumber}`: the pass as it is now (Apple, "Send an Updated Pass").
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use passkit::web_service::LastModified;
+use platform::{
+    App, Audience, Fault, Function, Handler,
+    http::{self as answer, Failure, header_text},
+    phone,
+};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "send-updated-pass",
+    handler: Handler::Http(Audience::Phone, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// 304 exactly when the phone holds this very version, else the package. Who asks is checked before what they hold.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let identity = phone::pass_identity(&request)?;
+    let (_, token) = phone::authorization(&request)?;
+    let found = app.store.pass_and_campaign(&identity).await?;
+    let found = found.filter(|(stored, _)| stored.pass.authentication_token == token);
+    let (stored, campaign) = found.ok_or(Failure::Unauthorised)?;
+    let (pass, campaign) = (&stored.pass, &campaign.campaign);
+
+    let last_modified = pass.last_modified(campaign);
+    let held = header_text(&request, header::IF_MODIFIED_SINCE).and_then(LastModified::parse);
+    let mut response = if held == Some(last_modified) {
+        answer::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let package = app.packages.package(app, pass, campaign, now).await?;
+        answer::bytes(StatusCode::OK, "application/vnd.apple.pkpass", package)
+    };
+    // A phone that asks by HEAD does not have the package yet.
+    if *request.method() == Method::GET {
+        app.store.note_fetched(&stored, pass.effective_version(campaign), now).await?;
+    }
+    let date = HeaderValue::from_str(&last_modified.to_header()).map_err(|error| Fault::new("writing a date", error))?;
+    response.headers_mut().insert(header::LAST_MODIFIED, date);
+    Ok(response)
+}

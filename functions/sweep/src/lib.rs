@@ -1,0 +1,95 @@
+//! Every minute: whatever is due and not done is sent again, and what comes due soon is sent in time.
+
+use jiff::{SignedDuration, Timestamp};
+use platform::{
+    App, Fault, Function, Handler,
+    queues::LONGEST_DELAY,
+    store::{Intent, SHARDS},
+};
+use serde_json::Value;
+
+/// The sweep.
+pub const FUNCTION: Function =
+    Function { name: "sweep", handler: Handler::Schedule(|app, event, now| Box::pin(handle(app, event, now))) };
+
+/// A message on its way needs a moment; an intent this young is left alone.
+const YOUNG: SignedDuration = SignedDuration::from_secs(10);
+/// A message sent by the sweep is given this long before it is sent again: a little less than the sweep's minute.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(50);
+
+/// Whether the queues still hold what was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queues {
+    Kept,
+    /// They were purged, or the local service was killed: everything is sent anew. An operator may say so by invoking
+    /// the function with `{"queuesLost": true}`.
+    Lost,
+}
+
+async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
+    let queues = if event.get("queuesLost") == Some(&Value::Bool(true)) { Queues::Lost } else { Queues::Kept };
+    for shard in 0..SHARDS {
+        let mut after = None;
+        loop {
+            let (intents, next) = app.store.due(shard, now + LONGEST_DELAY, after.as_ref()).await?;
+            let to_send: Vec<Intent> = intents.into_iter().filter(|intent| needs_message(intent, queues, now)).collect();
+            app.queues.send_after_commit(&to_send, now).await;
+            for intent in &to_send {
+                app.store.note_sent(&intent.key, now).await?;
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn needs_message(intent: &Intent, queues: Queues, now: Timestamp) -> bool {
+    if queues == Queues::Lost {
+        return true;
+    }
+    let sent_lately = intent.sent.is_some_and(|sent| now.duration_since(sent) < PATIENCE);
+    if now >= intent.due {
+        return !sent_lately && now.duration_since(intent.created) >= YOUNG;
+    }
+    // Whoever wrote it sent a message if the queue could hold one for so long; else it is the sweep's to send, once.
+    let sent_by_writer = intent.due.duration_since(intent.created) <= LONGEST_DELAY;
+    !sent_by_writer && intent.sent.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::store::Step;
+
+    use super::*;
+
+    fn intent(due: &str, created: &str, sent: Option<&str>) -> Intent {
+        let identity = serde_json::json!({ "passTypeIdentifier": "pass.a", "serialNumber": "1" });
+        let step = Step::Push { identity: serde_json::from_value(identity).unwrap(), version: 1 };
+        let mut intent = Intent::new(due.parse().unwrap(), step, created.parse().unwrap()).unwrap();
+        intent.sent = sent.map(|sent| sent.parse().unwrap());
+        intent
+    }
+
+    #[test]
+    fn what_is_overdue_is_sent_again_but_not_every_moment() {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let overdue = |sent| intent("2026-11-23T11:59:00Z", "2026-11-23T11:58:00Z", sent);
+        assert!(needs_message(&overdue(None), Queues::Kept, now));
+        assert!(!needs_message(&overdue(Some("2026-11-23T11:59:30Z")), Queues::Kept, now));
+        assert!(needs_message(&overdue(Some("2026-11-23T11:59:00Z")), Queues::Kept, now));
+        assert!(!needs_message(&intent("2026-11-23T11:59:59Z", "2026-11-23T11:59:59Z", None), Queues::Kept, now));
+    }
+
+    #[test]
+    fn what_was_too_far_off_for_the_queue_is_sent_once_when_it_comes_near() {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        assert!(needs_message(&intent("2026-11-23T12:10:00Z", "2026-11-22T12:00:00Z", None), Queues::Kept, now));
+        let sent = intent("2026-11-23T12:10:00Z", "2026-11-22T12:00:00Z", Some("2026-11-23T11:00:00Z"));
+        assert!(!needs_message(&sent, Queues::Kept, now));
+        assert!(!needs_message(&intent("2026-11-23T12:00:10Z", "2026-11-23T11:59:55Z", None), Queues::Kept, now));
+        assert!(needs_message(&intent("2026-11-23T12:00:10Z", "2026-11-23T11:59:55Z", None), Queues::Lost, now));
+    }
+}

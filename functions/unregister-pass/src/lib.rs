@@ -1,0 +1,31 @@
+//! `DELETE /v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}/{serialNumber}`: a device no longer
+//! wants to be told (Apple, "Unregister a Pass for Update Notifications").
+
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use platform::{
+    App, Audience, Function, Handler,
+    http::{self as answer, Failure},
+    phone,
+};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "unregister-pass",
+    handler: Handler::Http(Audience::Phone, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// 200 whether the registration was there or not: a phone repeats anything else, 204 included.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let identity = phone::pass_identity(&request)?;
+    let (_, token) = phone::authorization(&request)?;
+    let device = phone::device(&request)?;
+    let found = app.store.pass_on_device(&identity, &device).await?;
+    let found = found.filter(|(stored, _)| stored.pass.authentication_token == token);
+    let (stored, registration) = found.ok_or(Failure::Unauthorised)?;
+    if let Some(registration) = registration {
+        app.store.unregister(&stored.pass, &registration, now).await?;
+    }
+    Ok(answer::empty(StatusCode::OK))
+}

@@ -1,0 +1,67 @@
+//! `PATCH /merchant/v1/passes/{passTypeIdentifier}/{serialNumber}`: changes a holder's data by a merge patch (RFC 7396).
+
+use domain::Pass;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use platform::{
+    App, Audience, Function, Handler,
+    http::{self as answer, Failure},
+    input,
+    keys::Role,
+    merchant::{self, PassView},
+    store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, Written},
+};
+use serde_json::Value;
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "update-pass",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// Bytes of holder data as JSON, after the patch.
+const HOLDER_LIMIT: usize = 4096;
+
+fn read(request: &Request) -> Result<Value, Failure> {
+    let mut fields = input::fields(request)?;
+    let patch: Option<Value> = fields.required("holder");
+    if patch.as_ref().is_some_and(|patch| !patch.is_object()) {
+        fields.wrong("holder", "must be an object: a JSON merge patch");
+    }
+    fields.done(patch)
+}
+
+/// One version later and pushed; the same data again is the same version, and nobody is told.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
+    let identity = merchant::pass_identity(&request)?;
+    let patch = read(&request)?;
+    for _ in 0..ATTEMPTS {
+        let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
+        let campaign = &campaign.campaign;
+        let devices = app.store.count_registrations(&identity).await?;
+        let show = |pass: &Pass| Ok(answer::json(StatusCode::OK, &PassView::new(app, pass, campaign, devices, now)?));
+        let mut holder = stored.pass.holder.clone();
+        json_patch::merge(&mut holder, &patch);
+        if holder.to_string().len() > HOLDER_LIMIT {
+            return Err(Failure::invalid("/holder", format!("would be over {HOLDER_LIMIT} bytes of JSON")));
+        }
+        let Some(pass) = stored.pass.with_holder(holder, campaign, now) else { return show(&stored.pass) };
+        let problems = app.packages.check(app, &pass, campaign, now).await?;
+        if let Some(problem) = problems.first() {
+            let message = format!("makes an invalid pass: {}: {}", problem.path, problem.message);
+            return Err(Failure::invalid("/holder", message));
+        }
+        let then = [Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?];
+        let event = Some(Event::new(EventKind::Updated, now, pass.version));
+        match app.store.change(&stored, &pass, Change { event, then: &then, ..Change::default() }).await? {
+            Written::Done => {
+                app.queues.send_after_commit(&then, now).await;
+                return show(&pass);
+            }
+            Written::Changed | Written::AnsweredBefore => {}
+        }
+    }
+    Err(Failure::Busy)
+}

@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::Clock;
+use crate::start::{Local, Options, Persistence, Sample, Schedule, StartError};
+
+/// What the contract promises for flags, ports and directories that cannot be used.
+const CANNOT_START: u8 = 2;
+
+/// Runs the whole Passloop service on this machine: every function, with an embedded DynamoDB, S3, SQS and APNs.
+#[derive(Debug, Parser)]
+#[command(name = "passloop", version, after_help = ENVIRONMENT)]
+struct Arguments {
+    /// Address to serve on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where state and local.json are kept
+    #[arg(long, value_name = "DIRECTORY", default_value = ".passloop")]
+    data_dir: PathBuf,
+    /// Keep nothing after exit; --data-dir then only holds local.json
+    #[arg(long)]
+    ephemeral: bool,
+    /// Base of webServiceURL and links, if phones reach the service under another address [default: http://<listen>]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+const ENVIRONMENT: &str = "\
+Environment (each replaces the embedded part it names):
+  AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS, TABLE_NAME, BUCKET_NAME,
+  PUSH_QUEUE_URL, FOLLOW_UP_QUEUE_URL, APNS_ENDPOINT, APNS_CA_FILE, PUBLIC_URL,
+  SIGNING_IDENTITIES (file:<directory> or secretsmanager:<prefix>), RUST_LOG (default: warn)
+
+Ready when <data-dir>/local.json exists. Stop with Ctrl-C or SIGTERM.";
+
+/// The whole program: 0 after Ctrl-C or SIGTERM, 2 with one line on stderr when it cannot start.
+pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String, String>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return match error.print() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(error) => return refuse(&first_line(&error)),
+    };
+    start_logging(variables.get("RUST_LOG").map(String::as_str));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("cannot start: {error}")),
+    };
+    runtime.block_on(serve(options(arguments, variables)))
+}
+
+fn options(arguments: Arguments, variables: BTreeMap<String, String>) -> Options {
+    Options {
+        listen: arguments.listen,
+        data_dir: arguments.data_dir,
+        persistence: if arguments.ephemeral { Persistence::Ephemeral } else { Persistence::OnDisk },
+        public_url: arguments.public_url,
+        clock: Clock::system(),
+        variables,
+        schedule: Schedule::ByClock,
+        sample: Sample::Load,
+    }
+}
+
+async fn serve(options: Options) -> ExitCode {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (mut interrupt, mut terminate) = match (interrupt, terminate) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return refuse(&format!("cannot listen for Ctrl-C: {error}")),
+    };
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    let mut stopped = std::pin::pin!(stopped);
+    // A stop while starting drops what was started so far.
+    let local = tokio::select! {
+        local = Local::start(options) => local,
+        () = &mut stopped => return ExitCode::SUCCESS,
+    };
+    let local = match local {
+        Ok(local) => local,
+        Err(error) => return refuse(&one_line(&error)),
+    };
+    // A closed stdout (`passloop | head -1`) is no reason to stop serving.
+    if let Err(error) = std::io::stdout().write_all(welcome(&local).as_bytes()) {
+        tracing::debug!(%error, "cannot print");
+    }
+    stopped.await;
+    local.stop().await;
+    ExitCode::SUCCESS
+}
+
+/// What a person needs first.
+fn welcome(local: &Local) -> String {
+    let base = local.base_url();
+    let key_file = local.merchant_key_file();
+    let key_file = key_file.display();
+    let mut text = format!("Passloop runs at {base}\n");
+    if let Some(pass) = local.sample_pass() {
+        text += &format!(
+            "\n  A fresh pass, to open on a phone or in a browser:\n    {landing}\n\
+             \n  Redeem it, as a till does:\n    curl -X POST {base}/merchant/v1/redemptions \\\n      \
+             -H \"Authorization: Bearer $(cat '{key_file}')\" \\\n      \
+             -H \"Idempotency-Key: till-$(date +%s)\" -H 'Content-Type: application/json' \\\n      \
+             -d '{{\"passTypeIdentifier\":\"{kind}\",\"serialNumber\":\"{serial}\"}}'\n",
+            landing = pass.landing_url,
+            kind = pass.pass_type_identifier,
+            serial = pass.serial_number,
+        );
+    }
+    text += &format!("\n  The merchant key (role admin) is in {key_file}\n  Ctrl-C stops it\n");
+    text
+}
+
+/// Logs go to stderr, so that stdout stays what was asked for.
+fn start_logging(filter: Option<&str>) {
+    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or("warn");
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if let Err(error) = subscriber.try_init() {
+        tracing::debug!(error, "logging was already set up");
+    }
+}
+
+fn refuse(line: &str) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    match writeln!(stderr, "passloop: {line}") {
+        // Without stderr there is only the exit code left to say it.
+        Ok(()) | Err(_) => ExitCode::from(CANNOT_START),
+    }
+}
+
+/// clap's message without its usage and hints: `error: …` is its first line.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    format!("{} (see --help)", message.strip_prefix("error: ").unwrap_or(&message))
+}
+
+/// An error with its causes on one line.
+fn one_line(error: &StartError) -> String {
+    error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["passloop"], arguments].concat())
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let arguments = parse(&[]).unwrap();
+        assert_eq!(arguments.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(arguments.data_dir, PathBuf::from(".passloop"));
+        assert!(!arguments.ephemeral && arguments.public_url.is_none());
+    }
+
+    #[test]
+    fn bad_flags_are_one_clear_line() {
+        for (arguments, named) in [
+            (&["--listen", "nonsense"][..], "--listen"),
+            (&["--nope"][..], "--nope"),
+            (&["--data-dir"][..], "--data-dir"),
+            (&["dance"][..], "dance"),
+        ] {
+            let line = first_line(&parse(arguments).unwrap_err());
+            assert!(line.contains(named) && !line.contains('\n'), "{line}");
+        }
+    }
+}

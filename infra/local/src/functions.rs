@@ -1,0 +1,25 @@
+//! Every function of the service.
+
+use platform::Function;
+
+/// Every function that `template.yaml` may name, by name.
+pub(crate) const FUNCTIONS: &[Function] = &[
+    follow_up::FUNCTION,
+    get_openapi::FUNCTION,
+    get_pass::FUNCTION,
+    get_pass_history::FUNCTION,
+    issue_pass::FUNCTION,
+    list_updatable_passes::FUNCTION,
+    log_message::FUNCTION,
+    open_link::FUNCTION,
+    push_updates::FUNCTION,
+    put_campaign::FUNCTION,
+    put_template::FUNCTION,
+    redeem_pass::FUNCTION,
+    register_pass::FUNCTION,
+    send_updated_pass::FUNCTION,
+    sweep::FUNCTION,
+    unregister_pass::FUNCTION,
+    update_pass::FUNCTION,
+    void_pass::FUNCTION,
+];

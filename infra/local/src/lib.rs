@@ -1,0 +1,25 @@
+//! The whole cloud in one process: every function of `functions/`, called by an API Gateway, SQS event sources and
+//! schedules that are read from `template.yaml`, over an embedded DynamoDB, S3, SQS and APNs.
+//!
+//! The same service runs `cargo run`, the demo and the tests: [`Local::start`].
+
+pub mod apns;
+mod aws;
+pub mod certificates;
+pub mod cli;
+mod clock;
+mod data_dir;
+mod description;
+mod event_sources;
+mod functions;
+mod gateway;
+mod identities;
+mod sample;
+mod server;
+mod start;
+pub mod template;
+
+pub use clock::Clock;
+pub use description::{ApnsDescription, AwsEndpoints, LocalJson};
+pub use sample::SamplePass;
+pub use start::{Local, Options, Persistence, Sample, Schedule, StartError};

@@ -1,0 +1,423 @@
+//! Campaigns: the offers a pass goes through, and what it looks like on the way.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::{SignedDuration, Timestamp};
+use passkit::{
+    identifiers::{CampaignId, OfferId, PassTypeIdentifier, TemplateId},
+    look::{Look, LookPlan, Redeemability},
+    overlay::Overlay,
+    problem::{Problem, Problems},
+    template::Template,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Offers in one campaign. Each has three looks to prepare and a few kilobytes in the campaign's record (400 KB).
+pub const MAXIMUM_OFFERS: usize = 24;
+/// The longest `nextOfferAfterSeconds`: a year.
+pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
+/// The largest `redemptionLimit`.
+pub const MAXIMUM_REDEMPTIONS: u32 = 1_000_000;
+/// Characters of an offer's title.
+pub const TITLE_CHARACTERS: usize = 200;
+
+/// A campaign as a merchant writes it (contract, section 4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CampaignDraft {
+    /// The pass type of every pass of this campaign.
+    pub pass_type_identifier: PassTypeIdentifier,
+    /// The template its passes are made from; a new version of the template takes effect at once.
+    pub template_id: TemplateId,
+    /// What a pass becomes, in this order.
+    pub offers: Vec<Offer>,
+    /// What changes in the pass once its offer is used.
+    #[serde(default)]
+    pub redeemed_overlay: Overlay,
+    /// What changes in the pass once it is voided.
+    #[serde(default)]
+    pub voided_overlay: Overlay,
+    /// What the first fetch after a registration shows; none: nothing special.
+    #[serde(default)]
+    pub welcome_overlay: Option<Overlay>,
+    /// Seconds from a redemption to the next offer.
+    #[serde(default = "default_next_offer_after_seconds")]
+    pub next_offer_after_seconds: u32,
+    /// What follows the last offer.
+    #[serde(default)]
+    pub after_last_offer: AfterLastOffer,
+    /// How many devices may register one pass; none: any number.
+    #[serde(default)]
+    pub maximum_devices: Option<u32>,
+    /// What happens when there are more.
+    #[serde(default)]
+    pub on_too_many_devices: OnTooManyDevices,
+}
+
+fn default_next_offer_after_seconds() -> u32 {
+    15
+}
+
+/// One offer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offer {
+    /// Its name, unique in the campaign.
+    pub offer_id: OfferId,
+    /// What people read.
+    pub title: String,
+    /// How often a pass may be redeemed before the offer is used; absent or null: once.
+    #[serde(default)]
+    pub redemption_limit: Option<u32>,
+    /// Not redeemable before.
+    #[serde(default, with = "crate::time::optional_text")]
+    pub redeemable_from: Option<Timestamp>,
+    /// Not redeemable from then on.
+    #[serde(default, with = "crate::time::optional_text")]
+    pub redeemable_until: Option<Timestamp>,
+    /// What changes in the template's pass while this offer is on.
+    #[serde(default)]
+    pub overlay: Overlay,
+}
+
+impl Offer {
+    /// How often a pass may be redeemed before this offer is used.
+    pub fn limit(&self) -> u32 {
+        self.redemption_limit.unwrap_or(1)
+    }
+
+    /// Whether the offer's time is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.redeemable_until.is_some_and(|until| now >= until)
+    }
+
+    /// What placeholders of `{{ offer.… }}` read.
+    fn placeholders(&self) -> Value {
+        json!({
+            "offerId": self.offer_id,
+            "title": self.title,
+            "redemptionLimit": self.limit(),
+            "redeemableFrom": self.redeemable_from.map(crate::time::to_text),
+            "redeemableUntil": self.redeemable_until.map(crate::time::to_text),
+        })
+    }
+}
+
+/// What follows the last offer of a campaign.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AfterLastOffer {
+    /// Nothing: the pass stays used.
+    #[default]
+    Stop,
+    /// The first offer again.
+    Repeat,
+}
+
+/// What happens to a pass registered by more devices than its campaign allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnTooManyDevices {
+    /// It is only counted.
+    #[default]
+    Allow,
+    /// The registration is answered 401: that copy gets no updates.
+    Refuse,
+    /// The pass is voided.
+    Void,
+}
+
+/// The states a pass can be seen in, as far as its look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LookState {
+    /// With its barcode.
+    Redeemable,
+    /// Used: without.
+    Redeemed,
+    /// Void: without, and `voided: true`.
+    Voided,
+}
+
+/// Which look: a state, and the offer it is about. A campaign keeps a revision for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LookKey {
+    /// The state.
+    pub state: LookState,
+    /// The offer the pass has, or had last.
+    pub offer_id: OfferId,
+}
+
+impl fmt::Display for LookKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            LookState::Redeemable => "redeemable",
+            LookState::Redeemed => "redeemed",
+            LookState::Voided => "voided",
+        };
+        write!(f, "{state}:{}", self.offer_id)
+    }
+}
+
+impl From<LookKey> for String {
+    fn from(key: LookKey) -> String {
+        key.to_string()
+    }
+}
+
+/// A stored look key that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a look key")]
+pub struct InvalidLookKey(String);
+
+impl TryFrom<String> for LookKey {
+    type Error = InvalidLookKey;
+    fn try_from(text: String) -> Result<Self, InvalidLookKey> {
+        let parsed = text.split_once(':').and_then(|(state, offer)| {
+            let state = match state {
+                "redeemable" => LookState::Redeemable,
+                "redeemed" => LookState::Redeemed,
+                "voided" => LookState::Voided,
+                _ => return None,
+            };
+            Some(LookKey { state, offer_id: offer.parse().ok()? })
+        });
+        parsed.ok_or(InvalidLookKey(text))
+    }
+}
+
+/// How often a look was altered by a campaign-wide change, and what it is made of now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LookRevision {
+    /// Raised when the look's digest changes; the first is 0.
+    pub revision: u64,
+    /// Hexadecimal SHA-256 of everything but the per-pass data.
+    pub digest: String,
+    /// When the present revision was made.
+    #[serde(with = "crate::time::text")]
+    pub since: Timestamp,
+}
+
+/// A campaign in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Campaign {
+    /// Its name.
+    pub campaign_id: CampaignId,
+    /// Whose it is.
+    pub merchant_id: String,
+    /// What the merchant wrote.
+    pub draft: CampaignDraft,
+    /// Offers of earlier drafts that passes may still have. They are shown, never given anew.
+    pub retired_offers: Vec<Offer>,
+    /// The template version in effect.
+    pub template: TemplateVersion,
+    /// One for each look a pass of this campaign can have.
+    pub looks: BTreeMap<LookKey, LookRevision>,
+    /// When it was first put.
+    #[serde(with = "crate::time::text")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(with = "crate::time::text")]
+    pub updated_at: Timestamp,
+}
+
+/// Which version of a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateVersion {
+    /// Counts from 1.
+    pub version: u64,
+    /// Hexadecimal SHA-256 of its files' names and bytes: names the stored archive.
+    pub digest: String,
+}
+
+/// A campaign composed from a draft, and which looks differ from before.
+#[derive(Debug)]
+pub struct Composed {
+    /// The campaign to store.
+    pub campaign: Campaign,
+    /// Passes that show one of these changed; passes that do not, did not.
+    pub altered: Vec<LookKey>,
+}
+
+/// The parts of a campaign that do not come from its draft.
+#[derive(Debug)]
+pub struct Composition<'a> {
+    /// Its name.
+    pub campaign_id: &'a CampaignId,
+    /// Whose it is.
+    pub merchant_id: &'a str,
+    /// The template, opened.
+    pub template: &'a Template,
+    /// Its version.
+    pub template_version: TemplateVersion,
+    /// The campaign as it was, if it was.
+    pub previous: Option<&'a Campaign>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl CampaignDraft {
+    /// What is wrong with the draft by itself, each by path.
+    pub fn problems(&self) -> Problems {
+        let mut problems = Problems::new();
+        let mut wrong = |path: String, message: String| problems.push(Problem { path, message });
+        if self.offers.is_empty() {
+            wrong("/offers".into(), "at least one offer is needed".into());
+        }
+        if self.offers.len() > MAXIMUM_OFFERS {
+            wrong("/offers".into(), format!("at most {MAXIMUM_OFFERS} offers"));
+        }
+        for (index, offer) in self.offers.iter().enumerate() {
+            if self.offers[..index].iter().any(|earlier| earlier.offer_id == offer.offer_id) {
+                wrong(format!("/offers/{index}/offerId"), format!("another offer is called {:?}", offer.offer_id));
+            }
+            if offer.title.trim().is_empty() || offer.title.chars().count() > TITLE_CHARACTERS {
+                wrong(format!("/offers/{index}/title"), format!("must have 1 to {TITLE_CHARACTERS} characters"));
+            }
+            if !(1..=MAXIMUM_REDEMPTIONS).contains(&offer.limit()) {
+                wrong(format!("/offers/{index}/redemptionLimit"), format!("must be 1 to {MAXIMUM_REDEMPTIONS}"));
+            }
+            if let (Some(from), Some(until)) = (offer.redeemable_from, offer.redeemable_until)
+                && from >= until
+            {
+                wrong(format!("/offers/{index}/redeemableUntil"), "must be later than redeemableFrom".into());
+            }
+        }
+        if self.next_offer_after_seconds > MAXIMUM_NEXT_OFFER_AFTER_SECONDS {
+            let message = format!("must be 0 to {MAXIMUM_NEXT_OFFER_AFTER_SECONDS}");
+            wrong("/nextOfferAfterSeconds".into(), message);
+        }
+        if self.maximum_devices == Some(0) {
+            wrong("/maximumDevices".into(), "must be at least 1, or null for any number".into());
+        }
+        problems
+    }
+
+    /// Puts the draft into force over `previous`: every look is prepared with the template and compared with what it
+    /// was. Offers that left the draft are kept for the passes that have them.
+    pub fn compose(self, composition: Composition<'_>) -> Result<Composed, Problems> {
+        let Composition { campaign_id, merchant_id, template, template_version, previous, now } = composition;
+        let mut problems = self.problems();
+        if let Some(previous) = previous
+            && previous.draft.pass_type_identifier != self.pass_type_identifier
+        {
+            let message = format!(
+                "this campaign's passes are of type {}; a pass cannot change its type, so make another campaign",
+                previous.draft.pass_type_identifier
+            );
+            problems.push(Problem { path: "/passTypeIdentifier".into(), message });
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let retired_offers = previous.map_or_else(Vec::new, |previous| {
+            let left = |offer: &&Offer| !self.offers.iter().any(|kept| kept.offer_id == offer.offer_id);
+            previous.draft.offers.iter().chain(&previous.retired_offers).filter(left).cloned().collect()
+        });
+        let mut campaign = Campaign {
+            campaign_id: campaign_id.clone(),
+            merchant_id: merchant_id.to_owned(),
+            draft: self,
+            retired_offers,
+            template: template_version,
+            looks: BTreeMap::new(),
+            created_at: previous.map_or(now, |previous| previous.created_at),
+            updated_at: now,
+        };
+        let mut altered = Vec::new();
+        for key in campaign.look_keys() {
+            let digest = match campaign.prepare(&key, template) {
+                Ok(look) => look.digest().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+                Err(found) => {
+                    problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                    continue;
+                }
+            };
+            let look = match previous.and_then(|previous| previous.looks.get(&key)) {
+                Some(before) if before.digest == digest => before.clone(),
+                Some(before) => {
+                    altered.push(key.clone());
+                    LookRevision { revision: before.revision + 1, digest, since: now }
+                }
+                None => LookRevision { revision: 0, digest, since: now },
+            };
+            campaign.looks.insert(key, look);
+        }
+        if problems.is_empty() { Ok(Composed { campaign, altered }) } else { Err(problems) }
+    }
+}
+
+impl Campaign {
+    /// The offer of this name, in the draft or retired.
+    pub fn offer(&self, offer_id: &OfferId) -> Option<&Offer> {
+        self.draft.offers.iter().chain(&self.retired_offers).find(|offer| &offer.offer_id == offer_id)
+    }
+
+    /// The offer a new pass begins with: the first.
+    pub fn first_offer(&self) -> Option<(usize, &Offer)> {
+        self.draft.offers.iter().enumerate().next()
+    }
+
+    /// The offer that follows `offer_id`, which stood at `position`, at the time `at`. Offers that are over by then are
+    /// passed over. `None`: nothing follows.
+    ///
+    /// When the offer has left the draft, what now stands in its place follows.
+    pub fn offer_after(&self, offer_id: &OfferId, position: usize, at: Timestamp) -> Option<(usize, &Offer)> {
+        let offers = &self.draft.offers;
+        let next = match offers.iter().position(|offer| &offer.offer_id == offer_id) {
+            Some(index) => index + 1,
+            None => position,
+        };
+        let rest = offers.iter().enumerate().skip(next);
+        let again = match self.draft.after_last_offer {
+            AfterLastOffer::Stop => 0,
+            AfterLastOffer::Repeat => next.min(offers.len()),
+        };
+        let mut following = rest.chain(offers.iter().enumerate().take(again));
+        following.find(|(_, offer)| !offer.is_over(at))
+    }
+
+    /// From a redemption to the next offer.
+    pub fn next_offer_after(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.draft.next_offer_after_seconds.into())
+    }
+
+    /// The present revision of a look; a look never altered has revision 0.
+    pub fn revision(&self, key: &LookKey) -> u64 {
+        self.looks.get(key).map_or(0, |look| look.revision)
+    }
+
+    /// Every look a pass of this campaign can have.
+    fn look_keys(&self) -> Vec<LookKey> {
+        let offers = self.draft.offers.iter().chain(&self.retired_offers);
+        let states = [LookState::Redeemable, LookState::Redeemed, LookState::Voided];
+        offers.flat_map(|offer| states.map(|state| LookKey { state, offer_id: offer.offer_id.clone() })).collect()
+    }
+
+    /// Prepares a look: the template, then the offer's overlay, then the state's.
+    pub fn prepare(&self, key: &LookKey, template: &Template) -> Result<Look, Problems> {
+        let Some(offer) = self.offer(&key.offer_id) else {
+            let message = format!("the campaign has no offer {:?}", key.offer_id);
+            return Err(vec![Problem { path: "/offers".into(), message }]);
+        };
+        let prefix = match self.draft.offers.iter().position(|other| other.offer_id == offer.offer_id) {
+            Some(index) => format!("/offers/{index}/overlay"),
+            None => format!("/retiredOffers/{}/overlay", offer.offer_id),
+        };
+        let of_offer = (prefix.as_str(), &offer.overlay);
+        let (of_state, redeemability) = match key.state {
+            LookState::Redeemable => (None, Redeemability::Open),
+            LookState::Redeemed => (Some(("/redeemedOverlay", &self.draft.redeemed_overlay)), Redeemability::Used),
+            LookState::Voided => (Some(("/voidedOverlay", &self.draft.voided_overlay)), Redeemability::Voided),
+        };
+        let overlays: Vec<_> = std::iter::once(of_offer).chain(of_state).collect();
+        let placeholders = offer.placeholders();
+        let expires_at = offer.redeemable_until;
+        Look::prepare(template, &LookPlan { overlays: &overlays, redeemability, offer: &placeholders, expires_at })
+    }
+}

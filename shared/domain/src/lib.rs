@@ -1,0 +1,13 @@
+//! What we promise: passes, campaigns, offers, and the redemption machine.
+//!
+//! Everything here is a synchronous function of values: the time, the random ids and the records come in, a decision
+//! comes out. Nothing here waits, reads a clock, or knows where things are kept.
+
+pub mod campaign;
+pub mod pass;
+pub mod redemption;
+pub mod time;
+
+pub use campaign::{Campaign, CampaignDraft, LookKey, LookState, Offer};
+pub use pass::{Pass, PassState};
+pub use redemption::{Redemption, RedemptionRequest, Refusal};

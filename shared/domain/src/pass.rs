@@ -1,0 +1,327 @@
+//! A pass, and the machine it goes through.
+//!
+//! ```text
+//!                 redeem (uses left)                      due, a next offer
+//!                 +------+                     +----------------------------------+
+//!                 |      v                     v                                  |
+//!   issue ---> +------------+   redeem    (Redeemable, next offer)          +----------+
+//!              | Redeemable | ------------------------------------------->  | Redeemed |
+//!              +------------+   last use, another offer follows             +----------+
+//!                 |      |                                                    |      |
+//!                 |      |   last use, no offer follows     +----------+      |      |
+//!                 |      +--------------------------------> | Finished | <----+      |
+//!                 |                                         +----------+  due, but   |
+//!                 | void                                 void |  no offer follows    |
+//!                 v                                           v  any more            | void
+//!              +--------+ <----------------------------------------------------------+
+//!              | Voided |    (final; pending next offers are cancelled)
+//!              +--------+
+//! ```
+//! `expired` is not a state of the machine: a redeemable pass whose offer's time is over is called so when seen.
+
+use jiff::Timestamp;
+use passkit::{
+    identifiers::{CampaignId, OfferId, PassIdentity},
+    secrets::{AuthenticationToken, Barcode, LinkId},
+    update_tag::EffectiveVersion,
+    web_service::LastModified,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    campaign::{Campaign, LookKey, LookState, Offer},
+    redemption::{Redemption, RedemptionRequest, Refusal},
+    time,
+};
+
+/// Seconds by which `Last-Modified` grows at least with each version of a pass.
+///
+/// One second would do if nobody changed the campaign meanwhile. A campaign-wide change adds one second to the passes it
+/// alters without writing them, and it may commit between a till's read of the campaign and its write of the pass; the
+/// slack of three keeps the dates of the two apart. More than three campaign changes within one call cannot happen: a
+/// campaign is written one change at a time, each a round trip, and the call's read is milliseconds old.
+const LAST_MODIFIED_STEP: i64 = 1 + 3;
+
+/// Where a pass is in the machine above.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum PassState {
+    /// It shows its barcode.
+    Redeemable,
+    /// It shows that it was used; the next offer comes.
+    Redeemed {
+        /// When, never earlier.
+        #[serde(with = "time::text")]
+        next_offer_at: Timestamp,
+    },
+    /// It shows that it was used; nothing more comes.
+    Finished,
+    /// It shows that it is void.
+    Voided {
+        /// When.
+        #[serde(with = "time::text")]
+        voided_at: Timestamp,
+        /// The merchant's words.
+        reason: Option<String>,
+    },
+}
+
+/// A pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pass {
+    /// Which.
+    pub identity: PassIdentity,
+    /// Whose.
+    pub merchant_id: String,
+    /// Its campaign, for life.
+    pub campaign_id: CampaignId,
+    /// The secret its devices present. Never changes: old copies keep using it (Apple, PassKit Web Service Reference).
+    pub authentication_token: AuthenticationToken,
+    /// The secret of its landing page.
+    pub link: LinkId,
+    /// The merchant's data about the holder, for placeholders.
+    pub holder: Value,
+    /// Grows by one with every visible change.
+    pub version: u64,
+    /// `Last-Modified` less the revision of the present look.
+    pub stamp: i64,
+    /// Where it is.
+    pub state: PassState,
+    /// The offer it has, or had last.
+    pub offer_id: OfferId,
+    /// Where that offer stood in the campaign when the pass got it.
+    pub offer_position: usize,
+    /// Times this offer was redeemed.
+    pub redemptions: u32,
+    /// What the till scans for this offer; shown while redeemable.
+    pub barcode: Barcode,
+    /// The redemption that counted last.
+    pub last_redemption: Option<Redemption>,
+    /// The newest effective version some phone fetched.
+    pub fetched: Option<EffectiveVersion>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When its version last grew.
+    pub updated_at: Timestamp,
+}
+
+/// The random parts of a new pass.
+#[derive(Debug)]
+pub struct NewPass {
+    /// Which.
+    pub identity: PassIdentity,
+    /// Fresh.
+    pub authentication_token: AuthenticationToken,
+    /// Fresh.
+    pub link: LinkId,
+    /// Fresh.
+    pub barcode: Barcode,
+    /// The merchant's data about the holder.
+    pub holder: Value,
+}
+
+/// A campaign without offers, or a pass whose offer its campaign does not know: a record that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+#[error("campaign {campaign_id} has no offer {offer_id:?}")]
+pub struct MissingOffer {
+    campaign_id: CampaignId,
+    offer_id: Option<OfferId>,
+}
+
+/// What became of a next offer that was due.
+#[derive(Debug)]
+pub enum NextOffer {
+    /// The pass with its next offer: another version.
+    Came(Box<Pass>),
+    /// Nothing follows any more, since the campaign changed: the pass rests, looking as it did.
+    Finished(Box<Pass>),
+    /// It is too early.
+    NotBefore(Timestamp),
+    /// The pass waits for no next offer: it came, or the pass was voided.
+    Superseded,
+}
+
+impl Pass {
+    /// A new pass with its campaign's first offer.
+    pub fn issue(new: NewPass, campaign: &Campaign, now: Timestamp) -> Result<Pass, MissingOffer> {
+        let Some((offer_position, offer)) = campaign.first_offer() else {
+            return Err(MissingOffer { campaign_id: campaign.campaign_id.clone(), offer_id: None });
+        };
+        let key = LookKey { state: LookState::Redeemable, offer_id: offer.offer_id.clone() };
+        Ok(Pass {
+            identity: new.identity,
+            merchant_id: campaign.merchant_id.clone(),
+            campaign_id: campaign.campaign_id.clone(),
+            authentication_token: new.authentication_token,
+            link: new.link,
+            holder: new.holder,
+            version: 1,
+            stamp: now.as_second() - revision_seconds(campaign, &key),
+            state: PassState::Redeemable,
+            offer_id: offer.offer_id.clone(),
+            offer_position,
+            redemptions: 0,
+            barcode: new.barcode,
+            last_redemption: None,
+            fetched: None,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// The offer the pass has, or had last.
+    pub fn offer<'a>(&self, campaign: &'a Campaign) -> Result<&'a Offer, MissingOffer> {
+        campaign.offer(&self.offer_id).ok_or_else(|| MissingOffer {
+            campaign_id: campaign.campaign_id.clone(),
+            offer_id: Some(self.offer_id.clone()),
+        })
+    }
+
+    /// Which look the pass has.
+    pub fn look_key(&self) -> LookKey {
+        let state = match self.state {
+            PassState::Redeemable => LookState::Redeemable,
+            PassState::Redeemed { .. } | PassState::Finished => LookState::Redeemed,
+            PassState::Voided { .. } => LookState::Voided,
+        };
+        LookKey { state, offer_id: self.offer_id.clone() }
+    }
+
+    /// What a phone can tell one package of this pass from another by.
+    pub fn effective_version(&self, campaign: &Campaign) -> EffectiveVersion {
+        EffectiveVersion { version: self.version, revision: campaign.revision(&self.look_key()) }
+    }
+
+    /// `Last-Modified` of the present effective version.
+    pub fn last_modified(&self, campaign: &Campaign) -> LastModified {
+        LastModified(self.stamp + revision_seconds(campaign, &self.look_key()))
+    }
+
+    /// When what the pass shows last changed, by itself or with its campaign.
+    pub fn shown_since(&self, campaign: &Campaign) -> Timestamp {
+        let look = campaign.looks.get(&self.look_key());
+        look.map_or(self.updated_at, |look| look.since.max(self.updated_at))
+    }
+
+    /// The barcode, while it is shown.
+    pub fn shown_barcode(&self) -> Option<&Barcode> {
+        match self.state {
+            PassState::Redeemable => Some(&self.barcode),
+            PassState::Redeemed { .. } | PassState::Finished | PassState::Voided { .. } => None,
+        }
+    }
+
+    /// When the next offer comes, if one does.
+    pub fn next_offer_at(&self) -> Option<Timestamp> {
+        match self.state {
+            PassState::Redeemed { next_offer_at } => Some(next_offer_at),
+            PassState::Redeemable | PassState::Finished | PassState::Voided { .. } => None,
+        }
+    }
+
+    /// Redemptions left of the present offer.
+    pub fn remaining(&self, campaign: &Campaign) -> Result<u32, MissingOffer> {
+        Ok(self.offer(campaign)?.limit().saturating_sub(self.redemptions))
+    }
+
+    /// Redeems the present offer, or says why not. Decides from the pass, its campaign and the time alone; whoever calls
+    /// writes the result on the condition that the pass is still the one read.
+    pub fn redeem(
+        &self,
+        campaign: &Campaign,
+        redemption_id: String,
+        request: RedemptionRequest,
+        now: Timestamp,
+    ) -> Result<Result<Pass, Refusal>, MissingOffer> {
+        let offer = self.offer(campaign)?;
+        match &self.state {
+            PassState::Voided { .. } => return Ok(Err(Refusal::Voided)),
+            PassState::Redeemed { .. } | PassState::Finished => {
+                let counted = self.last_redemption.clone().map(Box::new);
+                return Ok(Err(counted.map_or(Refusal::UnknownPass, Refusal::AlreadyRedeemed)));
+            }
+            PassState::Redeemable => {}
+        }
+        if let Some(from) = offer.redeemable_from
+            && now < from
+        {
+            return Ok(Err(Refusal::NotYetRedeemable(from)));
+        }
+        if let Some(until) = offer.redeemable_until
+            && now >= until
+        {
+            return Ok(Err(Refusal::Expired(until)));
+        }
+        let redemptions = self.redemptions.saturating_add(1);
+        let next_offer_at = now + campaign.next_offer_after();
+        let state = if redemptions < offer.limit() {
+            PassState::Redeemable
+        } else if campaign.offer_after(&self.offer_id, self.offer_position, next_offer_at).is_some() {
+            PassState::Redeemed { next_offer_at }
+        } else {
+            PassState::Finished
+        };
+        let last_redemption = Some(Redemption {
+            redemption_id,
+            offer_id: offer.offer_id.clone(),
+            offer_title: offer.title.clone(),
+            redeemed_at: now,
+            location: request.location,
+            till: request.till,
+        });
+        let changed = Pass { state, redemptions, last_redemption, ..self.clone() };
+        Ok(Ok(changed.after(self, campaign, now)))
+    }
+
+    /// Applies the next offer that was promised for `due`.
+    pub fn next_offer(&self, campaign: &Campaign, due: Timestamp, barcode: Barcode, now: Timestamp) -> NextOffer {
+        let PassState::Redeemed { next_offer_at } = self.state else { return NextOffer::Superseded };
+        if next_offer_at != due {
+            return NextOffer::Superseded;
+        }
+        if now < next_offer_at {
+            return NextOffer::NotBefore(next_offer_at);
+        }
+        match campaign.offer_after(&self.offer_id, self.offer_position, now) {
+            Some((offer_position, offer)) => {
+                let offer_id = offer.offer_id.clone();
+                let state = PassState::Redeemable;
+                let next = Pass { state, offer_id, offer_position, redemptions: 0, barcode, ..self.clone() };
+                NextOffer::Came(Box::new(next.after(self, campaign, now)))
+            }
+            None => NextOffer::Finished(Box::new(Pass { state: PassState::Finished, ..self.clone() })),
+        }
+    }
+
+    /// Voids the pass; `None` when it is void already.
+    pub fn void(&self, campaign: &Campaign, reason: Option<String>, now: Timestamp) -> Option<Pass> {
+        match self.state {
+            PassState::Voided { .. } => None,
+            PassState::Redeemable | PassState::Redeemed { .. } | PassState::Finished => {
+                let changed = Pass { state: PassState::Voided { voided_at: now, reason }, ..self.clone() };
+                Some(changed.after(self, campaign, now))
+            }
+        }
+    }
+
+    /// Replaces the holder data; `None` when it is the same.
+    pub fn with_holder(&self, holder: Value, campaign: &Campaign, now: Timestamp) -> Option<Pass> {
+        (holder != self.holder).then(|| Pass { holder, ..self.clone() }.after(self, campaign, now))
+    }
+
+    /// The next version, with a date that no earlier one had.
+    fn after(mut self, before: &Pass, campaign: &Campaign, now: Timestamp) -> Pass {
+        let LastModified(earlier) = before.last_modified(campaign);
+        let last_modified = now.as_second().max(earlier + LAST_MODIFIED_STEP);
+        self.version = before.version + 1;
+        self.stamp = last_modified - revision_seconds(campaign, &self.look_key());
+        self.updated_at = now;
+        self
+    }
+}
+
+/// One second for each revision of a look.
+fn revision_seconds(campaign: &Campaign, key: &LookKey) -> i64 {
+    i64::try_from(campaign.revision(key)).unwrap_or(i64::MAX / 4)
+}

@@ -1,0 +1,387 @@
+//! A look: what a pass shows in one state. Template and overlays merged, placeholders found, files chosen, everything
+//! examined, once; then rendered for a million passes.
+
+mod mend;
+mod node;
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+
+use serde_json::{Map, Value};
+use sha2::Digest;
+
+use crate::{
+    identifiers::{PassTypeIdentifier, SerialNumber, TeamIdentifier},
+    images::{ImageName, ImageSlot},
+    overlay::Overlay,
+    package::{Rendered, SharedFiles, canonical},
+    pass_json::{self, FIELD_GROUPS, Stage, Style, styles},
+    placeholder::{Escape, MAX_SUBSTITUTED_CHARS, Placeholder, Text, resolve, text_of},
+    problem::{Problem, Problems, pointer},
+    secrets::{AuthenticationToken, Barcode},
+    strings,
+    template::{Template, TemplateFile, split},
+};
+use node::Node;
+
+/// Raised with every change of what equal inputs render to: then all passes count as changed.
+const RENDERING: u32 = 1;
+
+/// What a look is made of besides the template.
+#[derive(Debug, Clone, Copy)]
+pub struct LookPlan<'a> {
+    /// The overlays in the order in which they apply, each with the JSON pointer its problems are reported under
+    /// (`/redeemedOverlay`).
+    pub overlays: &'a [(&'a str, &'a Overlay)],
+    /// Whether a till can still redeem a pass that looks like this.
+    pub redeemability: Redeemability,
+    /// `{"offerId", "title", …}`: what `{{ offer.… }}` names.
+    pub offer: &'a Value,
+    /// Becomes `expirationDate` if neither template nor overlays give one.
+    pub expires_at: Option<jiff::Timestamp>,
+}
+
+/// What becomes of the barcode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redeemability {
+    /// Barcode shown.
+    Open,
+    /// Used: `barcode`, `barcodes` and `nfc` of the template and of all overlays but the last are gone; the last
+    /// overlay may put one back.
+    Used,
+    /// As [`Redeemability::Used`], and `voided: true`.
+    Voided,
+}
+
+/// What is a pass's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// `passTypeIdentifier`, equal to the certificate's.
+    pub pass_type_identifier: &'a PassTypeIdentifier,
+    /// `teamIdentifier`, equal to the certificate's.
+    pub team_identifier: &'a TeamIdentifier,
+    /// `serialNumber`
+    pub serial_number: &'a SerialNumber,
+    /// `authenticationToken`
+    pub authentication_token: &'a AuthenticationToken,
+    /// `webServiceURL`, without trailing slash.
+    pub web_service_url: &'a str,
+    /// `{{ pass.barcode }}`; `None`: there is nothing to redeem.
+    pub barcode: Option<&'a Barcode>,
+    /// What `{{ holder.… }}` names.
+    pub holder: &'a Value,
+    /// `{{ pass.remaining }}`: redemptions left of this offer; `None`: no limit.
+    pub remaining: Option<u32>,
+}
+
+/// A prepared look.
+pub struct Look {
+    pass_json: BTreeMap<String, Node>,
+    /// Translations with placeholders.
+    strings: Vec<OpenStrings>,
+    shared: Arc<SharedFiles>,
+    digest: [u8; 32],
+}
+
+/// A `pass.strings` that differs from pass to pass.
+struct OpenStrings {
+    path: Arc<str>,
+    entries: Vec<(String, Text)>,
+}
+
+impl Look {
+    /// Merges, compiles and examines. Every problem is reported, by the path of the overlay or template member it comes
+    /// from.
+    pub fn prepare(template: &Template, plan: &LookPlan<'_>) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let mut images = BTreeMap::new();
+        let merged = merge(template, plan, &mut images, &mut problems);
+        let at = |pointer: &str| origin(plan, &merged, pointer);
+
+        let mut compiled = BTreeMap::new();
+        for (key, value) in &merged {
+            let path = pointer("", key);
+            let node = Node::compile(value, plan.offer, &path, &mut |path, error| {
+                problems.push(Problem::new(at(path), error.to_string()));
+            });
+            compiled.insert(key.clone(), node);
+        }
+        let specimen: Map<String, Value> = compiled.iter().map(|(key, node)| (key.clone(), node.specimen())).collect();
+        for problem in pass_json::examine(&specimen, Stage::Template, "").errors {
+            problems.push(Problem::new(at(&problem.path), problem.message));
+        }
+
+        let mut files = choose_images(template, &images, &merged);
+        if !files.keys().any(|path| ImageName::parse(path).is_some_and(|image| image.stem == "icon")) {
+            problems.push(Problem::new("/icon.png", "is missing; a pass needs icon.png, icon@2x.png and icon@3x.png"));
+        }
+        let mut open_strings = Vec::new();
+        for (directory, entries) in template.strings() {
+            let path = format!("{directory}/pass.strings");
+            match compile_strings(&path, entries, plan.offer, &mut problems) {
+                CompiledStrings::Fixed(bytes) => {
+                    files.insert(path, TemplateFile::new(bytes));
+                }
+                CompiledStrings::Open(entries) => open_strings.push(OpenStrings { path: path.into(), entries }),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let shared = SharedFiles::prepare(&files).map_err(|error| vec![Problem::new("", error.to_string())])?;
+        let digest = digest(&compiled, &open_strings, &shared);
+        Ok(Self { pass_json: compiled, strings: open_strings, shared: Arc::new(shared), digest })
+    }
+
+    /// SHA-256 over everything a pass of this look is made of, save the per-pass [`Inputs`]. Equal digests render equal
+    /// packages, so revisions are raised only when it changes.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Examines the pass these inputs would make: when one is issued or its holder data changes.
+    pub fn check(&self, inputs: &Inputs<'_>) -> Result<(), Problems> {
+        let mut problems = pass_json::examine(&self.values(inputs), Stage::Finished, "/pass.json").errors;
+        let mut cut = |path: String, text: &Text, escape: Escape| {
+            if !text.is_literal()
+                && text.render_uncut(escape, |placeholder| lookup(inputs, placeholder)).chars().count()
+                    > MAX_SUBSTITUTED_CHARS
+            {
+                problems.push(Problem::new(path, format!("becomes longer than {MAX_SUBSTITUTED_CHARS} characters")));
+            }
+        };
+        for (key, node) in &self.pass_json {
+            node.each_text(&pointer("/pass.json", key), &mut cut);
+        }
+        for strings in &self.strings {
+            for (key, text) in &strings.entries {
+                cut(pointer(&format!("/{}", strings.path), key), text, Escape::Plain);
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The pass. Holder data that makes a part of it invalid leaves that part out: a pass that was issued can always be
+    /// fetched.
+    pub fn render(&self, inputs: &Inputs<'_>) -> Rendered {
+        let mut pass = self.values(inputs);
+        mend::mend(&mut pass);
+        let strings = self.strings.iter().map(|strings| {
+            let entries = strings.entries.iter();
+            let rendered =
+                entries.map(|(key, text)| (key, text.render(Escape::Plain, |placeholder| lookup(inputs, placeholder))));
+            (Arc::clone(&strings.path), strings::encode(rendered))
+        });
+        let pass_json = canonical::value(&Value::Object(pass));
+        Rendered::new(Arc::clone(&self.shared), pass_json, strings.collect())
+    }
+
+    fn values(&self, inputs: &Inputs<'_>) -> Map<String, Value> {
+        let mut pass: Map<String, Value> =
+            self.pass_json.iter().map(|(key, node)| (key.clone(), node.render(inputs))).collect();
+        let service_keys = [
+            ("passTypeIdentifier", inputs.pass_type_identifier.as_str()),
+            ("teamIdentifier", inputs.team_identifier.as_str()),
+            ("serialNumber", inputs.serial_number.as_str()),
+            ("authenticationToken", inputs.authentication_token.expose()),
+            ("webServiceURL", inputs.web_service_url),
+        ];
+        for (key, value) in service_keys {
+            pass.insert(key.to_owned(), Value::from(value));
+        }
+        pass
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Look").field("digest", &hex::encode(self.digest)).finish_non_exhaustive()
+    }
+}
+
+/// What a placeholder stands for; `None`: nothing. The offer's were put in when the look was prepared.
+fn lookup<'v>(inputs: &Inputs<'v>, placeholder: &Placeholder) -> Option<Cow<'v, str>> {
+    match placeholder {
+        Placeholder::Holder(path) => resolve(inputs.holder, path).map(text_of),
+        Placeholder::Offer(_) => None,
+        Placeholder::SerialNumber => Some(Cow::Borrowed(inputs.serial_number.as_str())),
+        Placeholder::Barcode => inputs.barcode.map(|barcode| Cow::Borrowed(barcode.expose())),
+        Placeholder::Remaining => inputs.remaining.map(|remaining| Cow::Owned(remaining.to_string())),
+    }
+}
+
+fn merge(
+    template: &Template,
+    plan: &LookPlan<'_>,
+    images: &mut BTreeMap<ImageSlot, String>,
+    problems: &mut Problems,
+) -> Map<String, Value> {
+    let mut pass = template.pass_json().clone();
+    let close = |pass: &mut Map<String, Value>| match plan.redeemability {
+        Redeemability::Open => {}
+        Redeemability::Used | Redeemability::Voided => {
+            for key in ["barcode", "barcodes", "nfc"] {
+                pass.remove(key);
+            }
+        }
+    };
+    let Some(((last_prefix, last), earlier)) = plan.overlays.split_last() else {
+        close(&mut pass);
+        return finish(pass, plan);
+    };
+    for (prefix, overlay) in earlier {
+        overlay.apply(template, prefix, &mut pass, images, problems);
+    }
+    close(&mut pass);
+    last.apply(template, last_prefix, &mut pass, images, problems);
+    finish(pass, plan)
+}
+
+fn finish(mut pass: Map<String, Value>, plan: &LookPlan<'_>) -> Map<String, Value> {
+    if plan.redeemability == Redeemability::Voided {
+        pass.insert("voided".to_owned(), Value::from(true));
+    }
+    if let Some(expires_at) = plan.expires_at
+        && !pass.contains_key("expirationDate")
+    {
+        let text = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        pass.insert("expirationDate".to_owned(), Value::from(text));
+    }
+    pass
+}
+
+/// The path, for whoever wrote it, of what stands at `pointer` of the merged `pass.json`: the last overlay that wrote
+/// there, else the template.
+fn origin(plan: &LookPlan<'_>, merged: &Map<String, Value>, path: &str) -> String {
+    let tokens: Vec<&str> = path.split('/').skip(1).collect();
+    let field = field_key(merged, &tokens);
+    for (prefix, overlay) in plan.overlays.iter().rev() {
+        if let Some(key) = field
+            && let Some(change) = overlay.fields.get(key)
+            && let Some((member, rest)) = tokens.get(3).zip(tokens.get(4..))
+        {
+            let written = match *member {
+                "value" => Some(&change.value),
+                "label" => Some(&change.label),
+                "changeMessage" => Some(&change.change_message),
+                _ => None,
+            };
+            if written.is_some_and(|change| *change != crate::overlay::Change::Keep) {
+                let path = pointer(&pointer(&pointer(prefix, "fields"), key), member);
+                return rest.iter().fold(path, |path, token| format!("{path}/{token}"));
+            }
+        }
+        if wrote(&overlay.set, &tokens) {
+            return format!("{prefix}/set{path}");
+        }
+    }
+    format!("/pass.json{path}")
+}
+
+/// The key of the field that `/style/group/index/…` lies in.
+fn field_key<'v>(merged: &'v Map<String, Value>, tokens: &[&str]) -> Option<&'v str> {
+    let [style, group, index, ..] = tokens else { return None };
+    let is_field = Style::from_key(style).is_some() && FIELD_GROUPS.contains(group);
+    let field = merged.get(*style)?.get(*group)?.get(index.parse::<usize>().ok()?)?;
+    if is_field { field.get("key")?.as_str() } else { None }
+}
+
+/// Whether a merge patch decides what stands at that path.
+fn wrote(patch: &Map<String, Value>, tokens: &[&str]) -> bool {
+    let Some((first, rest)) = tokens.split_first() else { return false };
+    match patch.get(&first.replace("~1", "/").replace("~0", "~")) {
+        Some(Value::Object(members)) if !rest.is_empty() => wrote(members, rest),
+        Some(_) => true,
+        None => false,
+    }
+}
+
+/// The images of the package: Apple's slots only, mapped, and only those the style shows.
+fn choose_images(
+    template: &Template,
+    mapped: &BTreeMap<ImageSlot, String>,
+    pass: &Map<String, Value>,
+) -> BTreeMap<String, TemplateFile> {
+    let shown_styles: Vec<Style> = styles(pass).collect();
+    let has_logo = template.has_image(ImageSlot::PersonalizationLogo.name());
+    let sheet = template.files().get("personalization.json").filter(|_| has_logo && pass.contains_key("nfc"));
+    let mut files = BTreeMap::new();
+    for (path, file) in template.files() {
+        let (directory, name) = split(path);
+        let Some(image) = ImageName::parse(name) else { continue };
+        let own = ImageSlot::from_name(image.stem).filter(|slot| !mapped.contains_key(slot));
+        let stands_in = mapped.iter().filter(|(_, source)| source.as_str() == image.stem).map(|(slot, _)| *slot);
+        for slot in own.into_iter().chain(stands_in) {
+            let is_shown = if slot == ImageSlot::PersonalizationLogo {
+                sheet.is_some()
+            } else {
+                shown_styles.iter().any(|style| slot.is_shown_by(*style))
+            };
+            if is_shown {
+                let slash = if directory.is_empty() { "" } else { "/" };
+                let path = format!("{directory}{slash}{}{}.png", slot.name(), image.scale.suffix());
+                files.insert(path, file.clone());
+            }
+        }
+    }
+    if let Some(sheet) = sheet {
+        files.insert("personalization.json".to_owned(), sheet.clone());
+    }
+    files
+}
+
+enum CompiledStrings {
+    Fixed(Vec<u8>),
+    Open(Vec<(String, Text)>),
+}
+
+fn compile_strings(
+    path: &str,
+    entries: &BTreeMap<String, String>,
+    offer: &Value,
+    problems: &mut Problems,
+) -> CompiledStrings {
+    let mut compiled = Vec::with_capacity(entries.len());
+    for (key, text) in entries {
+        match Text::compile(text) {
+            Ok(text) => compiled.push((key.clone(), text.with_offer(offer, Escape::Plain))),
+            Err(error) => problems.push(Problem::new(pointer(&format!("/{path}"), key), error.to_string())),
+        }
+    }
+    if compiled.iter().all(|(_, text)| text.is_literal()) {
+        let fixed = compiled.iter().map(|(key, text)| (key, text.render(Escape::Plain, |_| None)));
+        CompiledStrings::Fixed(strings::encode(fixed))
+    } else {
+        CompiledStrings::Open(compiled)
+    }
+}
+
+fn digest(pass: &BTreeMap<String, Node>, strings: &[OpenStrings], shared: &SharedFiles) -> [u8; 32] {
+    let mut digest = sha2::Sha256::new();
+    digest.update(RENDERING.to_be_bytes());
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    part(&(pass.len() as u64).to_be_bytes());
+    for (key, node) in pass {
+        part(key.as_bytes());
+        node.feed(&mut part);
+    }
+    part(&(strings.len() as u64).to_be_bytes());
+    for strings in strings {
+        part(strings.path.as_bytes());
+        part(&(strings.entries.len() as u64).to_be_bytes());
+        for (key, text) in &strings.entries {
+            part(key.as_bytes());
+            node::feed_text(text, &mut part);
+        }
+    }
+    for (path, hash) in shared.hashes() {
+        part(path.as_bytes());
+        part(hash.as_bytes());
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! The environment of every function (contract, section 2). Read in one place, all problems reported at once.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use ::http::Uri;
+
+/// Everything a function is told by its environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table_name: String,
+    /// `BUCKET_NAME`: the S3 bucket of template archives and packages.
+    pub bucket_name: String,
+    /// `PUSH_QUEUE_URL`: pushes to fan out.
+    pub push_queue_url: String,
+    /// `FOLLOW_UP_QUEUE_URL`: steps due later.
+    pub follow_up_queue_url: String,
+    /// `PUBLIC_URL`: base of `webServiceURL` and links, without a trailing slash.
+    pub public_url: String,
+    /// `SIGNING_IDENTITIES`: where certificates and keys are.
+    pub signing_identities: SigningIdentitiesSource,
+    /// `APNS_ENDPOINT`
+    pub apns_endpoint: Uri,
+    /// `APNS_CA_FILE`: extra trusted roots, for tests.
+    pub apns_ca_file: Option<PathBuf>,
+    /// `RELIST_AFTER_SECONDS`: a version listed but fetched by nobody for so long is listed again. Default 600.
+    pub relist_after: Duration,
+    /// The SDK's own variables, for programs that set them per client instead of per process.
+    pub aws: AwsVariables,
+}
+
+/// Where certificates and keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningIdentitiesSource {
+    /// `secretsmanager:<prefix>`: every secret whose name begins so is one identity.
+    SecretsManager(String),
+    /// `file:<directory>`: every sub-directory is one identity.
+    Directory(PathBuf),
+}
+
+/// The AWS SDK's variables. In the cloud Lambda sets them; the local service sets them for its embedded parts.
+#[derive(Clone, Default)]
+pub struct AwsVariables {
+    /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
+    pub region: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and perhaps `AWS_SESSION_TOKEN`.
+    pub credentials: Option<(String, String, Option<String>)>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`.
+    pub s3_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SQS`, else `AWS_ENDPOINT_URL`.
+    pub sqs_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`.
+    pub secrets_manager_endpoint: Option<String>,
+}
+
+impl fmt::Debug for AwsVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsVariables").field("region", &self.region).finish_non_exhaustive()
+    }
+}
+
+/// Every variable that is missing or malformed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(|(name, problem)| format!("{name}: {problem}")).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub BTreeMap<String, String>);
+
+/// The names of the variables a deployed function is given; template.yaml sets exactly these.
+pub const VARIABLES: [&str; 9] = [
+    "TABLE_NAME",
+    "BUCKET_NAME",
+    "PUSH_QUEUE_URL",
+    "FOLLOW_UP_QUEUE_URL",
+    "PUBLIC_URL",
+    "SIGNING_IDENTITIES",
+    "APNS_ENDPOINT",
+    "RELIST_AFTER_SECONDS",
+    "RUST_LOG",
+];
+
+impl Config {
+    /// Reads the process's environment.
+    pub fn from_environment() -> Result<Config, ConfigErrors> {
+        Config::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// Reads any environment. An empty value counts as none.
+    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+        let lookup = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let mut errors = BTreeMap::new();
+        let mut required = |name: &str| {
+            lookup(name).unwrap_or_else(|| {
+                errors.insert(name.to_owned(), "is not set".to_owned());
+                String::new()
+            })
+        };
+        let table_name = required("TABLE_NAME");
+        let bucket_name = required("BUCKET_NAME");
+        let push_queue_url = required("PUSH_QUEUE_URL");
+        let follow_up_queue_url = required("FOLLOW_UP_QUEUE_URL");
+        let public_url = required("PUBLIC_URL");
+        let identities = required("SIGNING_IDENTITIES");
+        let mut wrong = |name: &str, problem: String| {
+            errors.entry(name.to_owned()).or_insert(problem);
+        };
+
+        for (name, url) in [("PUSH_QUEUE_URL", &push_queue_url), ("FOLLOW_UP_QUEUE_URL", &follow_up_queue_url)] {
+            if parse_url(url).is_none() {
+                wrong(name, format!("{url:?} is not a queue's URL (https://sqs.<region>.amazonaws.com/...)"));
+            }
+        }
+        if parse_url(&public_url).is_none() || public_url.ends_with('/') || public_url.contains(['?', '#']) {
+            wrong("PUBLIC_URL", format!("{public_url:?} must be an http(s) URL without a trailing slash"));
+        }
+        let signing_identities = match identities.split_once(':') {
+            Some(("file", directory)) if !directory.is_empty() => SigningIdentitiesSource::Directory(directory.into()),
+            Some(("secretsmanager", prefix)) if !prefix.is_empty() => {
+                SigningIdentitiesSource::SecretsManager(prefix.to_owned())
+            }
+            Some(_) | None => {
+                let problem = format!("{identities:?} must be secretsmanager:<prefix> or file:<directory>");
+                wrong("SIGNING_IDENTITIES", problem);
+                SigningIdentitiesSource::Directory(PathBuf::new())
+            }
+        };
+        let endpoint = lookup("APNS_ENDPOINT").unwrap_or_else(|| "https://api.push.apple.com".to_owned());
+        let apns_endpoint = parse_url(&endpoint).filter(|url| url.scheme_str() == Some("https")).unwrap_or_else(|| {
+            wrong("APNS_ENDPOINT", format!("{endpoint:?} must be https://<host> or https://<host>:<port>"));
+            Uri::default()
+        });
+        let apns_ca_file = lookup("APNS_CA_FILE").map(PathBuf::from);
+        if let Some(file) = &apns_ca_file
+            && !file.is_file()
+        {
+            wrong("APNS_CA_FILE", format!("there is no file {}", file.display()));
+        }
+        let relist_after = match lookup("RELIST_AFTER_SECONDS").as_deref().unwrap_or("600").parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                wrong("RELIST_AFTER_SECONDS", "must be a whole number of seconds".to_owned());
+                Duration::ZERO
+            }
+        };
+        let endpoint_of = |name: &str| lookup(name).or_else(|| lookup("AWS_ENDPOINT_URL"));
+        let aws = AwsVariables {
+            region: lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION")),
+            credentials: lookup("AWS_ACCESS_KEY_ID")
+                .zip(lookup("AWS_SECRET_ACCESS_KEY"))
+                .map(|(id, secret)| (id, secret, lookup("AWS_SESSION_TOKEN"))),
+            dynamodb_endpoint: endpoint_of("AWS_ENDPOINT_URL_DYNAMODB"),
+            s3_endpoint: endpoint_of("AWS_ENDPOINT_URL_S3"),
+            sqs_endpoint: endpoint_of("AWS_ENDPOINT_URL_SQS"),
+            secrets_manager_endpoint: endpoint_of("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        };
+        for (name, url) in [
+            ("AWS_ENDPOINT_URL_DYNAMODB", &aws.dynamodb_endpoint),
+            ("AWS_ENDPOINT_URL_S3", &aws.s3_endpoint),
+            ("AWS_ENDPOINT_URL_SQS", &aws.sqs_endpoint),
+        ] {
+            if let Some(url) = url
+                && parse_url(url).is_none()
+            {
+                wrong(name, format!("{url:?} is not an http(s) URL"));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        Ok(Config {
+            table_name,
+            bucket_name,
+            push_queue_url,
+            follow_up_queue_url,
+            public_url,
+            signing_identities,
+            apns_endpoint,
+            apns_ca_file,
+            relist_after,
+            aws,
+        })
+    }
+}
+
+fn parse_url(text: &str) -> Option<Uri> {
+    let uri: Uri = text.parse().ok()?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    (is_http && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("TABLE_NAME", "passloop"),
+            ("BUCKET_NAME", "passloop-packages"),
+            ("PUSH_QUEUE_URL", "http://127.0.0.1:9324/000000000000/push"),
+            ("FOLLOW_UP_QUEUE_URL", "http://127.0.0.1:9324/000000000000/follow-up"),
+            ("PUBLIC_URL", "https://passes.example.com"),
+            ("SIGNING_IDENTITIES", "secretsmanager:passloop/identities/"),
+        ])
+    }
+
+    fn read(variables: &BTreeMap<&str, &str>) -> Result<Config, ConfigErrors> {
+        Config::from_variables(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn apns_defaults_to_production() {
+        assert_eq!(read(&good()).unwrap().apns_endpoint, "https://api.push.apple.com");
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut variables = good();
+        variables.remove("TABLE_NAME");
+        variables.insert("PUBLIC_URL", "https://passes.example.com/");
+        variables.insert("SIGNING_IDENTITIES", "s3:somewhere");
+        variables.insert("APNS_ENDPOINT", "http://plain.example.com");
+        let errors = read(&variables).unwrap_err();
+        let names: Vec<_> = errors.0.keys().map(String::as_str).collect();
+        assert_eq!(names, ["APNS_ENDPOINT", "PUBLIC_URL", "SIGNING_IDENTITIES", "TABLE_NAME"]);
+        assert_eq!(errors.to_string().lines().count(), 4);
+    }
+}

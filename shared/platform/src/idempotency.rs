@@ -1,0 +1,137 @@
+//! Idempotency keys: the same request twice takes effect once (contract, section 4).
+//!
+//! The answer is recorded in the transaction that takes effect, so there is no moment in which one is known without the
+//! other, and no request that is "in progress" after a crash. Two requests with one key at the same moment: one commits,
+//! the other finds the record and gives the same answer.
+
+use ::http::{HeaderValue, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use lambda_http::{Body, Request};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{App, Fault, http, http::Failure, keys::Merchant};
+
+/// How long an answer is kept: 30 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The header.
+const HEADER: &str = "idempotency-key";
+
+/// One idempotency key of one merchant, with the request it came with.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Whose key it is.
+    pub merchant_id: String,
+    /// The key.
+    pub key: String,
+    /// Hexadecimal SHA-256 of method, path and body; JSON written another way is the same body.
+    pub request_digest: String,
+}
+
+/// An answer under a key.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The key.
+    pub once: Once,
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, JSON text.
+    pub body: String,
+    /// When it was given, or read.
+    pub recorded_at: Timestamp,
+    /// Until when it counts.
+    pub expires_at: Timestamp,
+}
+
+/// Whether a call may do without a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It may.
+    Optional,
+    /// It may not: money is at stake.
+    Required,
+}
+
+/// The key of a request, if it has one.
+pub fn once(request: &Request, merchant: &Merchant, need: Need) -> Result<Option<Once>, Failure> {
+    let Some(header) = request.headers().get(HEADER) else {
+        return match need {
+            Need::Optional => Ok(None),
+            Need::Required => Err(Failure::IdempotencyKey("this call needs an Idempotency-Key header")),
+        };
+    };
+    let printable = |byte: &u8| (0x20..0x7f).contains(byte);
+    let bytes = header.as_bytes();
+    if bytes.is_empty() || bytes.len() > 64 || !bytes.iter().all(printable) {
+        return Err(Failure::IdempotencyKey("an Idempotency-Key has 1 to 64 printable ASCII characters"));
+    }
+    let body: &[u8] = request.body();
+    let canonical = serde_json::from_slice::<Value>(body).map_or_else(|_| body.to_vec(), |value| value.to_string().into());
+    let mut digest = Sha256::new();
+    digest.update(request.method().as_str());
+    digest.update("\n");
+    digest.update(request.uri().path());
+    digest.update("\n");
+    digest.update(canonical);
+    Ok(Some(Once {
+        merchant_id: merchant.merchant_id.clone(),
+        key: String::from_utf8_lossy(bytes).into_owned(),
+        request_digest: hex::encode(digest.finalize()),
+    }))
+}
+
+impl Once {
+    /// An answer to be recorded under this key.
+    pub fn recording(&self, status: StatusCode, body: &impl Serialize, now: Timestamp) -> Result<Recorded, Fault> {
+        let body = serde_json::to_string(body).map_err(|error| Fault::new("writing an answer", error))?;
+        Ok(Recorded { once: self.clone(), status: status.as_u16(), body, recorded_at: now, expires_at: now + KEPT })
+    }
+}
+
+/// The answer first given under the key, if any; another request under the same key is refused.
+pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Option<Response<Body>>, Failure> {
+    let Some(once) = once else { return Ok(None) };
+    let Some(recorded) = app.store.recorded(once, now).await? else { return Ok(None) };
+    if recorded.once.request_digest != once.request_digest {
+        return Err(Failure::IdempotencyKeyReused);
+    }
+    let status = StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
+    let mut response = http::json_text(status, recorded.body);
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    Ok(Some(response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(key: Option<&str>, body: &str) -> Request {
+        let mut builder = ::http::Request::builder().method("POST").uri("https://h/merchant/v1/redemptions");
+        if let Some(key) = key {
+            builder = builder.header(HEADER, key);
+        }
+        builder.body(Body::from(body)).unwrap()
+    }
+
+    fn merchant() -> Merchant {
+        Merchant { merchant_id: "m".into(), role: crate::keys::Role::Redeem }
+    }
+
+    #[test]
+    fn keys_have_1_to_64_printable_characters() {
+        for bad in ["", &"x".repeat(65), "a\tb"] {
+            assert!(once(&request(Some(bad), "{}"), &merchant(), Need::Optional).is_err(), "{bad:?}");
+        }
+        assert!(once(&request(Some(&"x".repeat(64)), "{}"), &merchant(), Need::Required).is_ok());
+        assert!(once(&request(None, "{}"), &merchant(), Need::Required).is_err());
+        assert!(once(&request(None, "{}"), &merchant(), Need::Optional).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_same_json_written_another_way_is_the_same_request() {
+        let digest = |body| once(&request(Some("k"), body), &merchant(), Need::Required).unwrap().unwrap().request_digest;
+        assert_eq!(digest(r#"{"a":1,"b":2}"#), digest("{ \"b\": 2, \"a\": 1 }"));
+        assert_ne!(digest(r#"{"a":1}"#), digest(r#"{"a":2}"#));
+    }
+}

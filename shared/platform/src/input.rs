@@ -1,0 +1,195 @@
+//! Reading a merchant's JSON: every problem named by its path, not only the first (contract, section 4).
+
+use passkit::problem::{Problem, Problems};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::http::{Failure, JSON_LIMIT, body};
+
+/// A JSON object being read member by member. What is not taken in the end is an unknown field.
+pub struct Fields {
+    path: String,
+    members: Map<String, Value>,
+    problems: Problems,
+}
+
+/// The body of a request: a JSON object. An empty body is an empty object.
+pub fn fields(request: &lambda_http::Request) -> Result<Fields, Failure> {
+    let bytes = body(request, JSON_LIMIT)?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Fields { path: String::new(), members: Map::new(), problems: Problems::new() });
+    }
+    let value = serde_json::from_slice(bytes).map_err(|error| Failure::Malformed(format!("the body is not JSON: {error}")))?;
+    match value {
+        Value::Object(members) => Ok(Fields { path: String::new(), members, problems: Problems::new() }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Failure::Malformed("the body must be a JSON object".to_owned()))
+        }
+    }
+}
+
+impl Fields {
+    /// Takes a member that must be there. `None` when it is missing or wrong, which is noted.
+    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        if !self.members.contains_key(name) {
+            self.wrong(name, "is required");
+            return None;
+        }
+        self.present(name)
+    }
+
+    /// Takes a member that may be absent or null.
+    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        match self.members.get(name) {
+            None => None,
+            Some(Value::Null) => {
+                self.members.remove(name);
+                None
+            }
+            Some(_) => self.present(name),
+        }
+    }
+
+    fn present<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.members.remove(name)?;
+        match serde_json::from_value(value) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.wrong(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Takes a text of 1 to `limit` characters that may be absent or null.
+    pub fn text(&mut self, name: &str, limit: usize) -> Option<String> {
+        let text: String = self.optional(name)?;
+        if text.is_empty() || text.chars().count() > limit {
+            self.wrong(name, format!("must have 1 to {limit} characters"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Reads a member that is an object, or absent or null.
+    pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> T) -> Option<T> {
+        let value = self.members.remove(name)?;
+        let path = format!("{}/{}", self.path, escape(name));
+        self.nested(path, value, read)
+    }
+
+    /// Reads a member that is an array of objects; absent counts as wrong.
+    pub fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Fields) -> Option<T>) -> Vec<T> {
+        match self.members.remove(name) {
+            Some(Value::Array(values)) => {
+                let path = format!("{}/{}", self.path, escape(name));
+                let values = values.into_iter().enumerate();
+                values.filter_map(|(index, value)| self.nested(format!("{path}/{index}"), value, &mut read)?).collect()
+            }
+            Some(_) => {
+                self.wrong(name, "must be an array of objects");
+                Vec::new()
+            }
+            None => {
+                self.wrong(name, "is required");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads every remaining member as an object under its own name.
+    pub fn every<T>(&mut self, mut read: impl FnMut(&mut Fields) -> T) -> Vec<(String, T)> {
+        let members = std::mem::take(&mut self.members);
+        let mut all = Vec::new();
+        for (name, value) in members {
+            let path = format!("{}/{}", self.path, escape(&name));
+            if let Some(one) = self.nested(path, value, &mut read) {
+                all.push((name, one));
+            }
+        }
+        all
+    }
+
+    fn nested<T>(&mut self, path: String, value: Value, read: impl FnOnce(&mut Fields) -> T) -> Option<T> {
+        match value {
+            Value::Null => None,
+            Value::Object(members) => {
+                let mut fields = Fields { path, members, problems: Problems::new() };
+                let result = read(&mut fields);
+                self.problems.extend(fields.finish());
+                Some(result)
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                self.problems.push(Problem { path, message: "must be an object".to_owned() });
+                None
+            }
+        }
+    }
+
+    /// Takes a member as it is, distinguishing absent from null.
+    pub fn raw(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
+    /// Notes a problem with a member.
+    pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
+        self.problems.push(Problem { path: format!("{}/{}", self.path, escape(name)), message: message.into() });
+    }
+
+    /// Every problem: those noted, and each member nobody took.
+    pub fn finish(self) -> Problems {
+        let mut problems = self.problems;
+        for name in self.members.keys() {
+            let path = format!("{}/{}", self.path, escape(name));
+            problems.push(Problem { path, message: "is no field of this request".to_owned() });
+        }
+        problems
+    }
+
+    /// Ends the reading: what was read, or every problem. `None` without a problem cannot be, since whatever makes a
+    /// part absent notes one.
+    pub fn done<T>(self, read: Option<T>) -> Result<T, Failure> {
+        let problems = self.finish();
+        match read {
+            Some(read) if problems.is_empty() => Ok(read),
+            Some(_) | None => Err(Failure::Invalid(problems)),
+        }
+    }
+}
+
+/// One reference token of a JSON pointer (RFC 6901, 3).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> Fields {
+        let Value::Object(members) = value else { panic!("no object") };
+        Fields { path: String::new(), members, problems: Problems::new() }
+    }
+
+    #[test]
+    fn every_problem_is_named_by_its_path() {
+        let mut fields = read(json!({"name": 5, "list": [{"n": 1}, {"n": "x", "extra~/": 0}, 7], "unknown": true}));
+        let name: Option<String> = fields.required("name");
+        let gone: Option<String> = fields.required("gone");
+        let list = fields.objects("list", |item| item.required::<u32>("n"));
+        assert_eq!((name, gone, list), (None, None, vec![1]));
+        let mut paths: Vec<_> = fields.finish().into_iter().map(|problem| problem.path).collect();
+        paths.sort();
+        assert_eq!(paths, ["/gone", "/list/1/extra~0~1", "/list/1/n", "/list/2", "/name", "/unknown"]);
+    }
+
+    #[test]
+    fn null_is_absent_where_a_member_is_optional() {
+        let mut fields = read(json!({"a": null, "b": "x"}));
+        assert_eq!(fields.optional::<String>("a"), None);
+        assert_eq!(fields.text("b", 3), Some("x".to_owned()));
+        assert!(fields.finish().is_empty());
+    }
+}

@@ -1,0 +1,65 @@
+//! How it runs: the store, packages, queues, push, configuration and HTTP. The only crate that knows AWS, Lambda, the
+//! environment and the network.
+
+pub mod apns;
+pub mod app;
+pub mod config;
+pub mod function;
+pub mod http;
+pub mod identities;
+pub mod input;
+pub mod idempotency;
+pub mod keys;
+pub mod merchant;
+pub mod packages;
+pub mod phone;
+pub mod pushing;
+pub mod queues;
+pub mod random;
+pub mod store;
+pub mod telemetry;
+
+pub use app::{App, StartError};
+pub use config::{Config, ConfigErrors};
+pub use function::{Audience, Function, Handler, serve};
+
+use std::error::Error;
+
+/// We failed: something that should work did not. Logged once with its chain of causes, never shown to a caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{context}")]
+pub struct Fault {
+    context: String,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// What we were doing, and why it failed.
+    pub fn new(context: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Fault {
+        Fault { context: context.into(), source: Some(source.into()) }
+    }
+
+    /// Something that cannot be, was.
+    pub fn contradiction(context: impl Into<String>) -> Fault {
+        Fault { context: context.into(), source: None }
+    }
+
+    /// The whole chain of causes on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.context.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<domain::pass::MissingOffer> for Fault {
+    fn from(missing: domain::pass::MissingOffer) -> Fault {
+        Fault::new("reading a pass with its campaign", missing)
+    }
+}

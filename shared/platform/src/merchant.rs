@@ -1,0 +1,106 @@
+//! What the doors for merchants share: finding a merchant's pass, and showing it.
+
+use domain::{Campaign, Pass, PassState, time};
+use jiff::Timestamp;
+use lambda_http::Request;
+use passkit::identifiers::{CampaignId, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber};
+use serde::Serialize;
+
+use crate::{
+    App, Fault,
+    function::path_parameter,
+    http::Failure,
+    keys::Merchant,
+    store::{StoredCampaign, StoredPass},
+};
+
+/// A pass as merchants see it (contract, section 4, Passes).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassView<'a> {
+    pass_type_identifier: &'a PassTypeIdentifier,
+    serial_number: &'a SerialNumber,
+    campaign_id: &'a CampaignId,
+    state: &'static str,
+    version: u64,
+    offer: OfferView<'a>,
+    barcode: &'a str,
+    redemptions_left: u32,
+    devices: u64,
+    holder: &'a serde_json::Value,
+    landing_url: String,
+    download_url: String,
+    #[serde(with = "time::text")]
+    created_at: Timestamp,
+    #[serde(with = "time::text")]
+    updated_at: Timestamp,
+    #[serde(with = "time::optional_text")]
+    next_offer_at: Option<Timestamp>,
+    #[serde(with = "time::optional_text")]
+    voided_at: Option<Timestamp>,
+    void_reason: Option<&'a str>,
+}
+
+/// An offer by name and title.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferView<'a> {
+    /// Its name.
+    pub offer_id: &'a OfferId,
+    /// What people read.
+    pub title: &'a str,
+}
+
+impl<'a> PassView<'a> {
+    /// A pass with `devices` registered devices, as it is at `now`.
+    pub fn new(app: &App, pass: &'a Pass, campaign: &'a Campaign, devices: u64, now: Timestamp) -> Result<Self, Fault> {
+        let offer = pass.offer(campaign)?;
+        let state = match &pass.state {
+            PassState::Redeemable if offer.is_over(now) => "expired",
+            PassState::Redeemable => "redeemable",
+            PassState::Redeemed { .. } => "redeemed",
+            PassState::Finished => "finished",
+            PassState::Voided { .. } => "voided",
+        };
+        let (voided_at, void_reason) = match &pass.state {
+            PassState::Voided { voided_at, reason } => (Some(*voided_at), reason.as_deref()),
+            PassState::Redeemable | PassState::Redeemed { .. } | PassState::Finished => (None, None),
+        };
+        let landing_url = format!("{}/p/{}", app.config.public_url, pass.link.expose());
+        Ok(PassView {
+            pass_type_identifier: &pass.identity.pass_type_identifier,
+            serial_number: &pass.identity.serial_number,
+            campaign_id: &pass.campaign_id,
+            state,
+            version: pass.version,
+            offer: OfferView { offer_id: &offer.offer_id, title: &offer.title },
+            barcode: pass.barcode.expose(),
+            redemptions_left: pass.remaining(campaign)?,
+            devices,
+            holder: &pass.holder,
+            download_url: format!("{landing_url}.pkpass"),
+            landing_url,
+            created_at: pass.created_at,
+            updated_at: pass.updated_at,
+            next_offer_at: pass.next_offer_at(),
+            voided_at,
+            void_reason,
+        })
+    }
+}
+
+/// The identity a path names; what is no identifier names no pass.
+pub fn pass_identity(request: &Request) -> Result<PassIdentity, Failure> {
+    let unknown = |_| Failure::Refused(domain::Refusal::UnknownPass);
+    Ok(PassIdentity {
+        pass_type_identifier: path_parameter(request, "passTypeIdentifier").parse().map_err(unknown)?,
+        serial_number: path_parameter(request, "serialNumber").parse().map_err(unknown)?,
+    })
+}
+
+/// A merchant's own pass with its campaign; another merchant's is as unknown as none.
+pub async fn pass(app: &App, merchant: &Merchant, identity: &PassIdentity) -> Result<(StoredPass, StoredCampaign), Failure> {
+    let found = app.store.pass_and_campaign(identity).await?;
+    let found = found.filter(|(stored, _)| stored.pass.merchant_id == merchant.merchant_id);
+    found.ok_or(Failure::Refused(domain::Refusal::UnknownPass))
+}

@@ -1,0 +1,205 @@
+//! Packages: from a pass and its campaign to signed bytes, with S3 as cache.
+//!
+//! A package is kept under a name of everything that went into it, so what is found under a name is right for ever, and
+//! a change of anything is another name. Each object carries the CRC-32 of its bytes: one that was cut short or changed
+//! is built anew, never served.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use domain::{Campaign, LookKey, Pass, campaign::TemplateVersion};
+use jiff::Timestamp;
+use passkit::{
+    look::{Inputs, Look},
+    problem::Problems,
+    signing::SigningIdentity,
+    template::Template,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{App, Fault};
+
+/// Templates and looks kept in memory by one process. A look of a campaign with large images is under a megabyte, and a
+/// function has 256: beyond this the memory starts anew.
+const REMEMBERED: usize = 64;
+/// The user metadata of an object that holds its CRC-32, eight hexadecimal digits.
+const CRC_METADATA: &str = "crc32";
+
+/// Templates and packages.
+pub struct Packages {
+    client: Client,
+    bucket: String,
+    templates: Mutex<HashMap<String, Arc<Template>>>,
+    looks: Mutex<HashMap<String, Arc<Look>>>,
+}
+
+impl Packages {
+    /// Over this bucket.
+    pub fn new(client: Client, bucket: String) -> Packages {
+        Packages { client, bucket, templates: Mutex::default(), looks: Mutex::default() }
+    }
+
+    /// Keeps a template's archive, under a name of its content.
+    pub async fn put_template(&self, merchant_id: &str, digest: &str, archive: &[u8]) -> Result<(), Fault> {
+        self.put(&template_object(merchant_id, digest), "application/zip", archive.to_vec()).await
+    }
+
+    /// A template's version, opened.
+    pub async fn template(&self, merchant_id: &str, version: &TemplateVersion) -> Result<Arc<Template>, Fault> {
+        let name = template_object(merchant_id, &version.digest);
+        if let Some(template) = lock(&self.templates).get(&name) {
+            return Ok(Arc::clone(template));
+        }
+        let archive = self.get(&name).await?.ok_or_else(|| Fault::contradiction(format!("{name} is not in the bucket")))?;
+        let opened = Template::from_zip(&archive);
+        let (template, _) = opened.map_err(|problems| Fault::contradiction(told("a stored template", &problems)))?;
+        let template = Arc::new(template);
+        remember(&self.templates, name, &template);
+        Ok(template)
+    }
+
+    /// A look of a campaign, prepared.
+    pub async fn look(&self, campaign: &Campaign, key: &LookKey) -> Result<Arc<Look>, Fault> {
+        // The digest names everything a look is made of.
+        let digest = campaign.looks.get(key).map(|look| look.digest.clone());
+        let digest = digest.ok_or_else(|| Fault::contradiction(format!("the campaign has no look {key}")))?;
+        if let Some(look) = lock(&self.looks).get(&digest) {
+            return Ok(Arc::clone(look));
+        }
+        let template = self.template(&campaign.merchant_id, &campaign.template).await?;
+        let look = campaign.prepare(key, &template);
+        let look = Arc::new(look.map_err(|problems| Fault::contradiction(told("a stored look", &problems)))?);
+        remember(&self.looks, digest, &look);
+        Ok(look)
+    }
+
+    /// The signed package of a pass as it is now.
+    pub async fn package(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Vec<u8>, Fault> {
+        let identity = signing_identity(app, pass, now).await?;
+        let name = package_object(app, pass, campaign, &identity);
+        match self.get(&name).await {
+            Ok(Some(package)) => return Ok(package),
+            Ok(None) => {}
+            // Without its cache the service is slower, not wrong.
+            Err(fault) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
+        }
+        let look = self.look(campaign, &pass.look_key()).await?;
+        let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
+        let signature = identity.sign(rendered.manifest()).map_err(|error| Fault::new("signing a package", error))?;
+        let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
+        if let Err(fault) = self.put(&name, "application/vnd.apple.pkpass", package.clone()).await {
+            tracing::warn!(fault = fault.chain(), "a package was not cached");
+        }
+        Ok(package)
+    }
+
+    /// The `pass.json` of a pass as it is now.
+    pub async fn pass_json(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Value, Fault> {
+        let identity = signing_identity(app, pass, now).await?;
+        let look = self.look(campaign, &pass.look_key()).await?;
+        let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
+        serde_json::from_slice(rendered.pass_json()).map_err(|error| Fault::new("reading our own pass.json", error))
+    }
+
+    /// What a holder's data makes of a pass, checked: problems name their path in `pass.json`.
+    pub async fn check(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Problems, Fault> {
+        let identity = signing_identity(app, pass, now).await?;
+        let look = self.look(campaign, &pass.look_key()).await?;
+        Ok(look.check(&inputs(app, pass, campaign, &identity)?).err().unwrap_or_default())
+    }
+
+    async fn put(&self, name: &str, media_type: &str, bytes: Vec<u8>) -> Result<(), Fault> {
+        let crc = format!("{:08x}", crc32fast::hash(&bytes));
+        let request = self.client.put_object().bucket(&self.bucket).key(name).content_type(media_type);
+        let request = request.metadata(CRC_METADATA, crc).body(ByteStream::from(bytes));
+        request.send().await.map_err(|error| Fault::new(format!("writing {name} (S3)"), error)).map(|_| ())
+    }
+
+    /// An object, whole and as it was written; `None` when it is not there or not whole.
+    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let answer = match self.client.get_object().bucket(&self.bucket).key(name).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
+            Err(error) => return Err(Fault::new(format!("reading {name} (S3)"), error)),
+        };
+        let written = answer.metadata.as_ref().and_then(|metadata| metadata.get(CRC_METADATA)).cloned();
+        let bytes = answer.body.collect().await.map_err(|error| Fault::new(format!("reading {name} (S3)"), error))?;
+        let bytes = bytes.into_bytes().to_vec();
+        if written.as_deref() != Some(format!("{:08x}", crc32fast::hash(&bytes)).as_str()) {
+            tracing::error!(object = name, "an object in the bucket is not as it was written");
+            return Ok(None);
+        }
+        Ok(Some(bytes))
+    }
+}
+
+async fn signing_identity(app: &App, pass: &Pass, now: Timestamp) -> Result<Arc<SigningIdentity>, Fault> {
+    let pass_type = &pass.identity.pass_type_identifier;
+    let identity = app.identities.of(pass_type, now).await?;
+    identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {pass_type}")))
+}
+
+/// The per-pass data of a package.
+fn inputs<'a>(app: &'a App, pass: &'a Pass, campaign: &Campaign, identity: &'a SigningIdentity) -> Result<Inputs<'a>, Fault> {
+    Ok(Inputs {
+        pass_type_identifier: &pass.identity.pass_type_identifier,
+        team_identifier: identity.team_identifier(),
+        serial_number: &pass.identity.serial_number,
+        authentication_token: &pass.authentication_token,
+        web_service_url: &app.config.public_url,
+        barcode: pass.shown_barcode(),
+        holder: &pass.holder,
+        remaining: Some(pass.remaining(campaign)?),
+    })
+}
+
+fn template_object(merchant_id: &str, digest: &str) -> String {
+    format!("templates/{merchant_id}/{digest}.zip")
+}
+
+/// The name of a package: the pass for the eye, and a digest of all that went in. The identity and the public URL are
+/// part of it although the version does not change with them, so a renewed certificate signs anew.
+fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &SigningIdentity) -> String {
+    let key = pass.look_key();
+    let version = pass.effective_version(campaign);
+    let look = campaign.looks.get(&key).map(|look| look.digest.as_str()).unwrap_or_default();
+    let mut digest = Sha256::new();
+    for part in [
+        // Raise with any change of how a package is made.
+        "package 1",
+        look,
+        &app.config.public_url,
+        pass.authentication_token.expose(),
+        pass.barcode.expose(),
+        &pass.holder.to_string(),
+        &pass.redemptions.to_string(),
+    ] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.update(identity.fingerprint());
+    let (kind, serial) = (&pass.identity.pass_type_identifier, &pass.identity.serial_number);
+    let digest = hex::encode(&digest.finalize()[..16]);
+    format!("packages/{kind}/{serial}/{}-{}-{digest}.pkpass", version.version, version.revision)
+}
+
+fn told(what: &str, problems: &Problems) -> String {
+    let each: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    format!("{what} is no longer valid: {}", each.join("; "))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember<T>(memory: &Mutex<HashMap<String, Arc<T>>>, name: String, value: &Arc<T>) {
+    let mut memory = lock(memory);
+    if memory.len() >= REMEMBERED {
+        memory.clear();
+    }
+    memory.insert(name, Arc::clone(value));
+}

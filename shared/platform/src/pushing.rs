@@ -1,0 +1,135 @@
+//! Telling devices to ask: what a push worker does with one page of registrations.
+
+use domain::Pass;
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use passkit::{identifiers::DeviceLibraryIdentifier, web_service::ClientKind};
+
+use crate::{
+    App, Fault, random,
+    apns::{Push, PushOutcome},
+    store::{Event, EventKind, Intent, Registration, Step},
+};
+
+/// Pushes in flight at once over one connection; Apple's servers allow about a thousand streams.
+const IN_FLIGHT: usize = 256;
+/// How long APNs keeps a push for a phone that is off: a pass that changed is worth telling for days.
+const KEPT_BY_APNS: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// Tries of one push, the first included.
+const TRIES: u32 = 5;
+/// Waits before the second to fifth try, in seconds: five tries in about an hour (reference, 2.4).
+const WAITS: [u32; 4] = [5, 60, 600, 2400];
+
+/// What became of one page of pushes.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Accepted by APNs, which is not yet delivered.
+    pub accepted: u32,
+    /// Registrations ended, since APNs says the token is none.
+    pub ended: u32,
+    /// Devices of kinds that APNs does not know; nothing was sent.
+    pub elsewhere: u32,
+    /// Devices to be told again.
+    pub again: Vec<DeviceLibraryIdentifier>,
+    /// Given up, or refused for a fault of ours.
+    pub lost: u32,
+}
+
+impl Sent {
+    /// For the pass's history; `None` when nobody was told anything.
+    pub fn event(&self, version: u64, now: Timestamp) -> Option<Event> {
+        let told = self.accepted + self.ended + self.lost > 0 || !self.again.is_empty();
+        told.then(|| {
+            Event::new(EventKind::Pushed, now, version)
+                .with("accepted", self.accepted)
+                .with("ended", self.ended)
+                .with("again", self.again.len())
+                .with("lost", self.lost)
+        })
+    }
+
+    /// The intent to tell the remaining devices again, if there are any and a try is left.
+    pub fn try_again(&mut self, pass: &Pass, attempt: u32, now: Timestamp) -> Result<Option<Intent>, Fault> {
+        if self.again.is_empty() {
+            return Ok(None);
+        }
+        let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
+        let Some(wait) = wait else {
+            tracing::error!(devices = self.again.len(), attempt, "pushes given up");
+            self.lost += u32::try_from(self.again.len()).unwrap_or(u32::MAX);
+            self.again.clear();
+            return Ok(None);
+        };
+        // Up to a quarter more, so that those refused together do not come back together.
+        let due = now + SignedDuration::from_millis(i64::from(wait * 1000 + random::below(wait * 250)?));
+        let step = Step::PushAgain {
+            identity: pass.identity.clone(),
+            version: pass.version,
+            devices: self.again.clone(),
+            attempt: attempt + 1,
+        };
+        Intent::new(due, step, now).map(Some)
+    }
+}
+
+/// Pushes to one page of devices that carry a pass. One bad token never stops the others; a refusal of our certificate
+/// or topic stops everything and is a fault, so that the message comes back when it is mended.
+pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now: Timestamp) -> Result<Sent, Fault> {
+    let topic = &pass.identity.pass_type_identifier;
+    let mut sent = Sent::default();
+    let (apple, others): (Vec<_>, Vec<_>) =
+        registrations.into_iter().partition(|registration| registration.client == ClientKind::Apple);
+    sent.elsewhere = u32::try_from(others.len()).unwrap_or(u32::MAX);
+    if apple.is_empty() {
+        return Ok(sent);
+    }
+    let identity = app.identities.of(topic, now).await?;
+    let identity = identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {topic}")))?;
+    let expiration = now + KEPT_BY_APNS;
+    let pushes = apple.into_iter().map(|registration| {
+        let identity = &identity;
+        async move {
+            let push = Push::new(&registration.push_token, topic, expiration);
+            let outcome = app.apns.push(identity, &push).await;
+            (registration, outcome)
+        }
+    });
+    let mut outcomes = stream::iter(pushes).buffer_unordered(IN_FLIGHT);
+    while let Some((registration, outcome)) = outcomes.next().await {
+        let ended = match outcome {
+            PushOutcome::Accepted { apns_id } => {
+                tracing::info!(topic = %topic, apns_id, "push accepted");
+                sent.accepted += 1;
+                false
+            }
+            // A device that registered again after APNs lost it is alive.
+            PushOutcome::Unregistered { since } => {
+                let alive = since.is_some_and(|since| registration.registered_at > since);
+                tracing::info!(topic = %topic, alive, "push: unregistered");
+                !alive
+            }
+            PushOutcome::BadToken { reason } => {
+                tracing::info!(topic = %topic, %reason, "push: bad token");
+                true
+            }
+            PushOutcome::Retry { reason, .. } => {
+                tracing::warn!(topic = %topic, %reason, "push: to be tried again");
+                sent.again.push(registration.device.clone());
+                false
+            }
+            PushOutcome::Defect { reason } => {
+                tracing::error!(topic = %topic, %reason, "push: refused for a fault of ours");
+                sent.lost += 1;
+                false
+            }
+            PushOutcome::Stop { reason } => {
+                return Err(Fault::contradiction(format!("APNs refuses our certificate or topic for {topic}: {reason}")));
+            }
+        };
+        if ended {
+            app.store.unregister(pass, &registration, now).await?;
+            sent.ended += 1;
+        }
+    }
+    Ok(sent)
+}

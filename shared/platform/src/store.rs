@@ -1,0 +1,192 @@
+//! The store: one DynamoDB table, written through the AWS SDK everywhere.
+//!
+//! Each method is one atomic intention that may happen twice. Conditions and transactions are the correctness, so there
+//! is no second implementation to test with: tests run these against a real DynamoDB interface.
+//!
+//! | item | partition key | sort key |
+//! |---|---|---|
+//! | pass | `PASS#{type}#{serial}` | `PASS` |
+//! | registration, by pass | `PASS#{type}#{serial}` | `DEVICE#{device}` |
+//! | event | `PASS#{type}#{serial}` | `EVENT#{milliseconds}#{id}` |
+//! | registration, by device | `DEVICE#{device}#{type}` | `{serial}` |
+//! | barcode | `BARCODE#{merchant}#{message}` | `BARCODE` |
+//! | link | `LINK#{link}` | `LINK` |
+//! | campaign | `CAMPAIGN#{merchant}#{campaign}` | `CAMPAIGN` |
+//! | pass, by campaign | `MEMBERS#{merchant}#{campaign}#{shard}` | `{type}#{serial}` |
+//! | template, newest | `TEMPLATE#{merchant}#{template}` | `TEMPLATE` |
+//! | campaign, by template | `TEMPLATE#{merchant}#{template}` | `CAMPAIGN#{campaign}` |
+//! | merchant key | `KEY#{sha256}` | `KEY` |
+//! | idempotency record (TTL) | `ONCE#{merchant}#{key}` | `ONCE` |
+//! | intent | `DUE#{shard}` | `{due}#{id}` |
+//!
+//! Barcodes are found by merchant, not by pass type as first designed: a till sends the barcode alone.
+
+mod campaigns;
+mod idempotency;
+mod intents;
+mod items;
+mod keys;
+mod passes;
+mod registrations;
+mod table;
+mod transaction;
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes},
+};
+use serde::de::DeserializeOwned;
+
+pub use campaigns::{CampaignChange, CampaignPut, Content, StoredCampaign, StoredTemplate};
+pub use idempotency::Recording;
+pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
+pub use keys::StoredKey;
+pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written};
+pub use registrations::{Registered, Registration, RegisteredPass};
+pub use table::{TTL_ATTRIBUTE, create_table};
+
+use crate::Fault;
+
+/// A DynamoDB item.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The store.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// Keys of one item.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) partition: String,
+    pub(crate) sort: String,
+}
+
+impl Key {
+    pub(crate) fn new(partition: impl Into<String>, sort: impl Into<String>) -> Key {
+        Key { partition: partition.into(), sort: sort.into() }
+    }
+
+    pub(crate) fn to_item(&self) -> Item {
+        Item::from([
+            ("pk".to_owned(), AttributeValue::S(self.partition.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sort.clone())),
+        ])
+    }
+
+    fn of(item: &Item) -> Option<Key> {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        Some(Key { partition: text("pk")?, sort: text("sk")? })
+    }
+}
+
+/// How often a change is decided anew when others changed the same thing meanwhile. Each round trip of a loser means
+/// somebody else won, so among n tills on one pass the last needs at most n rounds; 12 covers what one pass ever sees,
+/// and beyond that the caller is told to try again.
+pub const ATTEMPTS: u32 = 12;
+
+impl Store {
+    /// A store over this table.
+    pub fn new(client: Client, table: String) -> Store {
+        Store { client, table }
+    }
+
+    /// Whether the table is there and answers.
+    pub async fn check_table(&self) -> Result<(), Fault> {
+        self.get::<serde_json::Value>(&Key::new("CHECK", "CHECK")).await.map(|_| ())
+    }
+
+    /// One item, read strongly: a read right after a push must not see the world before it.
+    async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Fault> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true).set_key(Some(key.to_item()));
+        let answer = request.send().await.map_err(|error| fault("reading an item", error))?;
+        answer.item.map(read).transpose()
+    }
+
+    /// Several items in one round trip for each 100 (DynamoDB, BatchGetItem), read strongly. What is not there is
+    /// missing in the answer.
+    async fn get_many(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, Fault> {
+        const BATCH: usize = 100;
+        let mut found = HashMap::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            let mut wanted: Vec<Item> = batch.iter().map(Key::to_item).collect();
+            while !wanted.is_empty() {
+                let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+                let request = request.map_err(|error| fault("reading items", error))?;
+                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
+                let answer = answer.map_err(|error| fault("reading items", error))?;
+                for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                    if let Some(key) = Key::of(&item) {
+                        found.insert(key, item);
+                    }
+                }
+                let mut rest = answer.unprocessed_keys.unwrap_or_default();
+                wanted = rest.remove(&self.table).map(|keys| keys.keys).unwrap_or_default();
+            }
+        }
+        Ok(found)
+    }
+
+    /// One page of a partition, in the order of its sort keys, read strongly.
+    async fn page(&self, query: Page<'_>) -> Result<(Vec<Item>, Option<String>), Fault> {
+        let Page { partition, prefix, after, limit } = query;
+        let condition = match prefix {
+            "" => "pk = :pk",
+            _ => "pk = :pk AND begins_with(sk, :prefix)",
+        };
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .limit(limit)
+            .key_condition_expression(condition)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
+        if !prefix.is_empty() {
+            request = request.expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()));
+        }
+        if let Some(after) = after {
+            request = request.set_exclusive_start_key(Some(Key::new(partition, after).to_item()));
+        }
+        let answer = request.send().await.map_err(|error| fault("reading a page", error))?;
+        let next = answer.last_evaluated_key.as_ref().and_then(Key::of).map(|key| key.sort);
+        Ok((answer.items.unwrap_or_default(), next))
+    }
+
+    /// Every item of a partition whose sort key begins so.
+    async fn all<T: DeserializeOwned>(&self, partition: &str, prefix: &str) -> Result<Vec<T>, Fault> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = Page { partition, prefix, after: after.as_deref(), limit: 1000 };
+            let (items, next) = self.page(page).await?;
+            for item in items {
+                all.push(read(item)?);
+            }
+            match next {
+                Some(_) => after = next,
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+/// Which page.
+struct Page<'a> {
+    partition: &'a str,
+    prefix: &'a str,
+    after: Option<&'a str>,
+    limit: i32,
+}
+
+/// A stored shape from its item.
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| fault("reading a stored shape", error))
+}
+
+fn fault(doing: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
+    Fault::new(format!("{doing} (DynamoDB)"), error)
+}

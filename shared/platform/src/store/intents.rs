@@ -1,0 +1,258 @@
+//! Intents: why nothing is lost.
+//!
+//! Every change that needs a later step writes an intent in the same transaction. The queue's message only says "look at
+//! this intent"; the worker carries it out and deletes it, together, and `sweep` sends again what is overdue. So a
+//! message may be lost, doubled, late or early, and the step happens once.
+
+use domain::LookKey;
+use jiff::{SignedDuration, Timestamp};
+use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Event, Key, Store, fault, read,
+    transaction::{Condition, Transaction, number},
+};
+use crate::{Fault, random};
+
+/// Partitions of what is due: each takes about 1,000 writes a second.
+pub const SHARDS: u32 = 8;
+
+/// Where an intent is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IntentKey {
+    shard: u32,
+    sort: String,
+}
+
+impl IntentKey {
+    pub(super) fn to_key(&self) -> Key {
+        Key::new(format!("DUE#{}", self.shard), self.sort.clone())
+    }
+}
+
+/// A step that must happen, at a time.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Where it is kept.
+    pub key: IntentKey,
+    /// Not before.
+    pub due: Timestamp,
+    /// What.
+    pub step: Step,
+    /// How far a long step has come.
+    pub cursor: Option<String>,
+    /// When it was written.
+    pub created: Timestamp,
+    /// When `sweep` last sent a message for it.
+    pub sent: Option<Timestamp>,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Step {
+    /// Tell every device of a pass that it changed.
+    Push {
+        /// Which pass.
+        identity: PassIdentity,
+        /// Its version then; a newer one has its own intent.
+        version: u64,
+    },
+    /// Tell these devices again: APNs was busy.
+    PushAgain {
+        /// Which pass.
+        identity: PassIdentity,
+        /// Its version then.
+        version: u64,
+        /// Which devices.
+        devices: Vec<DeviceLibraryIdentifier>,
+        /// Counts from 2.
+        attempt: u32,
+    },
+    /// Tell the devices of every pass that a campaign-wide change alters.
+    PushCampaign {
+        /// Whose campaign.
+        merchant_id: String,
+        /// Which.
+        campaign_id: CampaignId,
+        /// Passes that show one of these.
+        looks: Vec<LookKey>,
+    },
+    /// Give a pass its next offer.
+    NextOffer {
+        /// Which pass.
+        identity: PassIdentity,
+        /// The time that was promised.
+        #[serde(with = "domain::time::text")]
+        due: Timestamp,
+    },
+}
+
+impl Step {
+    /// The pushes that a composed campaign needs.
+    pub fn push_campaign(composed: &domain::campaign::Composed) -> Step {
+        Step::PushCampaign {
+            merchant_id: composed.campaign.merchant_id.clone(),
+            campaign_id: composed.campaign.campaign_id.clone(),
+            looks: composed.altered.clone(),
+        }
+    }
+
+    /// Whether the push workers do it, or the follow-up ones.
+    pub fn is_push(&self) -> bool {
+        match self {
+            Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } => true,
+            Step::NextOffer { .. } => false,
+        }
+    }
+}
+
+impl Intent {
+    /// A new intent, written at `now`.
+    pub fn new(due: Timestamp, step: Step, now: Timestamp) -> Result<Intent, Fault> {
+        let sort = format!("{:013}#{}", due.as_millisecond(), random::id()?);
+        let key = IntentKey { shard: random::below(SHARDS)?, sort };
+        Ok(Intent { key, due, step, cursor: None, created: now, sent: None })
+    }
+}
+
+/// An intent item, version 1. The step is JSON text, tagged by its name.
+#[derive(Serialize, Deserialize)]
+pub(super) struct IntentItem {
+    v: u8,
+    due: i64,
+    step: String,
+    cursor: Option<String>,
+    created: i64,
+    sent: Option<i64>,
+    #[serde(default, skip_serializing)]
+    pk: String,
+    #[serde(default, skip_serializing)]
+    sk: String,
+}
+
+impl IntentItem {
+    pub(super) fn new(intent: &Intent) -> Result<IntentItem, Fault> {
+        Ok(IntentItem {
+            v: 1,
+            due: intent.due.as_millisecond(),
+            step: serde_json::to_string(&intent.step).map_err(|error| Fault::new("writing an intent", error))?,
+            cursor: intent.cursor.clone(),
+            created: intent.created.as_millisecond(),
+            sent: intent.sent.map(Timestamp::as_millisecond),
+            pk: String::new(),
+            sk: String::new(),
+        })
+    }
+
+    fn into_intent(self) -> Result<Intent, Fault> {
+        let time = |milliseconds| {
+            Timestamp::from_millisecond(milliseconds).map_err(|error| Fault::new("reading an intent's time", error))
+        };
+        let shard = self.pk.strip_prefix("DUE#").and_then(|shard| shard.parse().ok());
+        let shard = shard.ok_or_else(|| Fault::contradiction("an intent outside its partitions"))?;
+        Ok(Intent {
+            key: IntentKey { shard, sort: self.sk },
+            due: time(self.due)?,
+            step: serde_json::from_str(&self.step).map_err(|error| Fault::new("reading an intent", error))?,
+            cursor: self.cursor,
+            created: time(self.created)?,
+            sent: self.sent.map(time).transpose()?,
+        })
+    }
+}
+
+/// What becomes of an intent after one round of work.
+#[derive(Debug)]
+pub enum IntentProgress {
+    /// It is done.
+    Done,
+    /// It has come so far.
+    Reached(String),
+}
+
+impl Store {
+    /// An intent, unless it was carried out.
+    pub async fn intent(&self, key: &IntentKey) -> Result<Option<Intent>, Fault> {
+        let item: Option<IntentItem> = self.get(&key.to_key()).await?;
+        item.map(IntentItem::into_intent).transpose()
+    }
+
+    /// Notes how far an intent has come, with an event for the pass's history and the intents that follow from it.
+    pub async fn progress(
+        &self,
+        intent: &Intent,
+        progress: IntentProgress,
+        event: Option<(&PassIdentity, Event)>,
+        then: &[Intent],
+    ) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        match progress {
+            IntentProgress::Done => transaction.delete(&intent.key.to_key(), Condition::none())?,
+            IntentProgress::Reached(cursor) => {
+                let item = IntentItem::new(&Intent { cursor: Some(cursor), ..intent.clone() })?;
+                // Of two workers on one intent, the slower must not bring back what the faster finished.
+                transaction.put(&intent.key.to_key(), &item, Condition::holds("attribute_exists(pk)"))?;
+            }
+        }
+        if let Some((identity, event)) = event {
+            transaction.put_event(identity, &event)?;
+        }
+        transaction.put_intents(then)?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    /// Writes intents that follow from a step still in progress; at most 100.
+    pub async fn add_intents(&self, intents: &[Intent]) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        transaction.put_intents(intents)?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    /// One page of what is due up to `until`, of one shard.
+    pub async fn due(&self, shard: u32, until: Timestamp, after: Option<&IntentKey>) -> Result<(Vec<Intent>, Option<IntentKey>), Fault> {
+        const PAGE: i32 = 500;
+        use aws_sdk_dynamodb::types::AttributeValue::S;
+        let start = after.map(|key| key.to_key().to_item());
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .limit(PAGE)
+            .key_condition_expression("pk = :pk AND sk < :until")
+            .expression_attribute_values(":pk", S(format!("DUE#{shard}")))
+            // '~' sorts after everything an id holds.
+            .expression_attribute_values(":until", S(format!("{:013}~", until.as_millisecond())))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| fault("reading what is due", error))?;
+        let next = answer.last_evaluated_key.as_ref().and_then(Key::of);
+        let next = next.map(|key| IntentKey { shard, sort: key.sort });
+        let mut intents = Vec::new();
+        for item in answer.items.unwrap_or_default() {
+            intents.push(read::<IntentItem>(item)?.into_intent()?);
+        }
+        Ok((intents, next))
+    }
+
+    /// Notes that a message was sent for an intent, if it is still there.
+    pub async fn note_sent(&self, key: &IntentKey, now: Timestamp) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        let there = Condition::holds("attribute_exists(pk)").with(":now", number(now.as_millisecond()));
+        transaction.update(&key.to_key(), "SET sent = :now", there)?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    /// How many intents are overdue by more than `grace`, over all shards; for a metric and for tests. Counts at most one
+    /// page a shard.
+    pub async fn overdue(&self, now: Timestamp, grace: SignedDuration) -> Result<usize, Fault> {
+        let mut count = 0;
+        for shard in 0..SHARDS {
+            count += self.due(shard, now - grace, None).await?.0.len();
+        }
+        Ok(count)
+    }
+}

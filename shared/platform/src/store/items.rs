@@ -1,0 +1,194 @@
+//! Stored shapes and their keys. Each shape carries `v`, its own version: what was written by an older release is read
+//! by every newer one. They are apart from the domain's types so that neither's changes drag the other along.
+
+use domain::{Pass, PassState, Redemption};
+use jiff::Timestamp;
+use passkit::{
+    identifiers::{CampaignId, DeviceLibraryIdentifier, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber, TemplateId},
+    secrets::{AuthenticationToken, Barcode, LinkId, PushToken},
+    update_tag::EffectiveVersion,
+    web_service::ClientKind,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Key;
+use crate::Fault;
+
+/// Partitions of a campaign's members: one partition takes about 1,000 writes a second, and issuing is the one thing
+/// merchants do in bulk.
+pub(super) const MEMBER_SHARDS: u32 = 8;
+
+pub(super) fn pass_partition(identity: &PassIdentity) -> String {
+    format!("PASS#{}#{}", identity.pass_type_identifier, identity.serial_number)
+}
+
+pub(super) fn pass_key(identity: &PassIdentity) -> Key {
+    Key::new(pass_partition(identity), "PASS")
+}
+
+pub(super) fn registration_key(identity: &PassIdentity, device: &DeviceLibraryIdentifier) -> Key {
+    Key::new(pass_partition(identity), format!("DEVICE#{device}"))
+}
+
+pub(super) fn device_partition(device: &DeviceLibraryIdentifier, pass_type: &PassTypeIdentifier) -> String {
+    // A device identifier holds no '#', so no two pairs share a partition.
+    format!("DEVICE#{device}#{pass_type}")
+}
+
+pub(super) fn device_key(identity: &PassIdentity, device: &DeviceLibraryIdentifier) -> Key {
+    Key::new(device_partition(device, &identity.pass_type_identifier), identity.serial_number.as_str())
+}
+
+pub(super) fn barcode_key(merchant_id: &str, barcode: &Barcode) -> Key {
+    Key::new(format!("BARCODE#{merchant_id}#{}", barcode.expose()), "BARCODE")
+}
+
+pub(super) fn link_key(link: &LinkId) -> Key {
+    Key::new(format!("LINK#{}", link.expose()), "LINK")
+}
+
+pub(super) fn campaign_key(merchant_id: &str, campaign_id: &CampaignId) -> Key {
+    Key::new(format!("CAMPAIGN#{merchant_id}#{campaign_id}"), "CAMPAIGN")
+}
+
+pub(super) fn members_partition(merchant_id: &str, campaign_id: &CampaignId, shard: u32) -> String {
+    format!("MEMBERS#{merchant_id}#{campaign_id}#{shard}")
+}
+
+/// A pass stays in the shard its serial number falls in.
+pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: &PassIdentity) -> Key {
+    let sum: u32 = identity.serial_number.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let sort = format!("{}#{}", identity.pass_type_identifier, identity.serial_number);
+    Key::new(members_partition(merchant_id, campaign_id, sum % MEMBER_SHARDS), sort)
+}
+
+pub(super) fn template_partition(merchant_id: &str, template_id: &TemplateId) -> String {
+    format!("TEMPLATE#{merchant_id}#{template_id}")
+}
+
+pub(super) fn template_key(merchant_id: &str, template_id: &TemplateId) -> Key {
+    Key::new(template_partition(merchant_id, template_id), "TEMPLATE")
+}
+
+pub(super) fn template_campaign_key(merchant_id: &str, template_id: &TemplateId, campaign_id: &CampaignId) -> Key {
+    Key::new(template_partition(merchant_id, template_id), format!("CAMPAIGN#{campaign_id}"))
+}
+
+/// The pass item, version 1. At most a kilobyte or so with a short holder: writes cost by the kilobyte.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PassItem {
+    v: u8,
+    /// Grows with every write of the item; every write is on the condition that it is the one read.
+    pub(super) generation: u64,
+    #[serde(rename = "type")]
+    pass_type: PassTypeIdentifier,
+    serial: SerialNumber,
+    merchant: String,
+    pub(super) campaign: CampaignId,
+    token: AuthenticationToken,
+    link: LinkId,
+    /// JSON text: a DynamoDB number would not give every JSON number back as it was.
+    holder: String,
+    version: u64,
+    stamp: i64,
+    state: PassState,
+    offer: OfferId,
+    position: usize,
+    redemptions: u32,
+    barcode: Barcode,
+    last: Option<Redemption>,
+    fetched: Option<EffectiveVersion>,
+    #[serde(with = "domain::time::text")]
+    created: Timestamp,
+    #[serde(with = "domain::time::text")]
+    updated: Timestamp,
+}
+
+impl PassItem {
+    pub(super) fn new(pass: &Pass, generation: u64) -> PassItem {
+        PassItem {
+            v: 1,
+            generation,
+            pass_type: pass.identity.pass_type_identifier.clone(),
+            serial: pass.identity.serial_number.clone(),
+            merchant: pass.merchant_id.clone(),
+            campaign: pass.campaign_id.clone(),
+            token: pass.authentication_token.clone(),
+            link: pass.link.clone(),
+            holder: pass.holder.to_string(),
+            version: pass.version,
+            stamp: pass.stamp,
+            state: pass.state.clone(),
+            offer: pass.offer_id.clone(),
+            position: pass.offer_position,
+            redemptions: pass.redemptions,
+            barcode: pass.barcode.clone(),
+            last: pass.last_redemption.clone(),
+            fetched: pass.fetched,
+            created: pass.created_at,
+            updated: pass.updated_at,
+        }
+    }
+
+    pub(super) fn into_pass(self) -> Result<Pass, Fault> {
+        let holder = serde_json::from_str(&self.holder).map_err(|error| Fault::new("reading holder data", error))?;
+        Ok(Pass {
+            identity: PassIdentity { pass_type_identifier: self.pass_type, serial_number: self.serial },
+            merchant_id: self.merchant,
+            campaign_id: self.campaign,
+            authentication_token: self.token,
+            link: self.link,
+            holder,
+            version: self.version,
+            stamp: self.stamp,
+            state: self.state,
+            offer_id: self.offer,
+            offer_position: self.position,
+            redemptions: self.redemptions,
+            barcode: self.barcode,
+            last_redemption: self.last,
+            fetched: self.fetched,
+            created_at: self.created,
+            updated_at: self.updated,
+        })
+    }
+}
+
+/// A barcode item, version 1: which pass, and once it is used, the redemption that counted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct BarcodeItem {
+    pub(super) v: u8,
+    #[serde(rename = "type")]
+    pub(super) pass_type: PassTypeIdentifier,
+    pub(super) serial: SerialNumber,
+    pub(super) used: Option<Redemption>,
+}
+
+/// A link item, version 1.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LinkItem {
+    pub(super) v: u8,
+    #[serde(rename = "type")]
+    pub(super) pass_type: PassTypeIdentifier,
+    pub(super) serial: SerialNumber,
+}
+
+/// A registration by pass, version 1: what a push needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RegistrationItem {
+    pub(super) v: u8,
+    pub(super) device: DeviceLibraryIdentifier,
+    pub(super) token: PushToken,
+    pub(super) client: ClientKind,
+    /// Milliseconds since 1970: compared with the time in APNs's 410.
+    pub(super) registered: i64,
+}
+
+/// A registration by device, version 1: what a list needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct DeviceItem {
+    pub(super) v: u8,
+    pub(super) serial: SerialNumber,
+    pub(super) merchant: String,
+    pub(super) campaign: CampaignId,
+}

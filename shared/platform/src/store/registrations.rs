@@ -1,0 +1,220 @@
+//! Registrations: which devices carry which passes. Both items of one are written together, so that a list right after
+//! a registration is complete.
+
+use std::collections::HashMap;
+
+use domain::{Campaign, Pass};
+use jiff::Timestamp;
+use passkit::{
+    identifiers::{DeviceLibraryIdentifier, PassIdentity, PassTypeIdentifier},
+    secrets::PushToken,
+    web_service::ClientKind,
+};
+
+use super::{
+    Event, EventKind, Key, Page, Store, StoredPass, fault,
+    items::{self, DeviceItem, RegistrationItem},
+    read,
+    transaction::{Condition, Outcome, Transaction, number},
+};
+use crate::Fault;
+
+/// A device that carries a pass.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Which device.
+    pub device: DeviceLibraryIdentifier,
+    /// Its address at APNs.
+    pub push_token: PushToken,
+    /// What it is.
+    pub client: ClientKind,
+    /// When it registered last.
+    pub registered_at: Timestamp,
+}
+
+/// Whether a registration was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It is new.
+    New,
+    /// It was known; its push token is replaced all the same.
+    Known,
+}
+
+/// A pass registered on a device, with the campaign it belongs to.
+#[derive(Debug)]
+pub struct RegisteredPass {
+    /// The pass.
+    pub pass: Pass,
+    /// Its campaign, as it was read together with the pass.
+    pub campaign: std::sync::Arc<Campaign>,
+}
+
+impl RegistrationItem {
+    fn new(registration: &Registration) -> RegistrationItem {
+        RegistrationItem {
+            v: 1,
+            device: registration.device.clone(),
+            token: registration.push_token.clone(),
+            client: registration.client,
+            registered: registration.registered_at.as_millisecond(),
+        }
+    }
+
+    fn into_registration(self) -> Result<Registration, Fault> {
+        let registered_at = Timestamp::from_millisecond(self.registered)
+            .map_err(|error| Fault::new("reading a registration's time", error))?;
+        Ok(Registration { device: self.device, push_token: self.token, client: self.client, registered_at })
+    }
+}
+
+impl Store {
+    /// A pass, and whether this device carries it, in one round trip.
+    pub async fn pass_on_device(
+        &self,
+        identity: &PassIdentity,
+        device: &DeviceLibraryIdentifier,
+    ) -> Result<Option<(StoredPass, Option<Registration>)>, Fault> {
+        let (pass_key, registration_key) = (items::pass_key(identity), items::registration_key(identity, device));
+        let mut found = self.get_many(&[pass_key.clone(), registration_key.clone()]).await?;
+        let Some(pass) = found.remove(&pass_key) else { return Ok(None) };
+        let registration = found.remove(&registration_key).map(read::<RegistrationItem>).transpose()?;
+        let registration = registration.map(RegistrationItem::into_registration).transpose()?;
+        Ok(Some((StoredPass::from_item(read(pass)?)?, registration)))
+    }
+
+    /// Registers a device for a pass, or renews its push token. The pass itself is not written: one coupon carried by a
+    /// million phones must not become one hot item.
+    pub async fn register(
+        &self,
+        pass: &Pass,
+        registration: &Registration,
+        expected: Registered,
+    ) -> Result<Registered, Fault> {
+        let mut expected = expected;
+        loop {
+            let mut transaction = Transaction::default();
+            let condition = match expected {
+                Registered::New => Condition::absent(),
+                Registered::Known => Condition::none(),
+            };
+            let by_pass = items::registration_key(&pass.identity, &registration.device);
+            transaction.put(&by_pass, &RegistrationItem::new(registration), condition)?;
+            let by_device = DeviceItem {
+                v: 1,
+                serial: pass.identity.serial_number.clone(),
+                merchant: pass.merchant_id.clone(),
+                campaign: pass.campaign_id.clone(),
+            };
+            let device_key = items::device_key(&pass.identity, &registration.device);
+            transaction.put(&device_key, &by_device, Condition::none())?;
+            if expected == Registered::New {
+                let event = Event::new(EventKind::Registered, registration.registered_at, pass.version);
+                transaction.put_event(&pass.identity, &event)?;
+            }
+            match self.commit(transaction).await? {
+                Outcome::Committed => return Ok(expected),
+                // The same device registered meanwhile: then this renews it.
+                Outcome::Refused(_) => expected = Registered::Known,
+            }
+        }
+    }
+
+    /// Ends a registration as read. When the device registered again since, that one stays.
+    pub async fn unregister(&self, pass: &Pass, registration: &Registration, now: Timestamp) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        let as_read = Condition::holds("registered = :read").with(":read", number(registration.registered_at.as_millisecond()));
+        transaction.delete(&items::registration_key(&pass.identity, &registration.device), as_read)?;
+        transaction.delete(&items::device_key(&pass.identity, &registration.device), Condition::none())?;
+        transaction.put_event(&pass.identity, &Event::new(EventKind::Unregistered, now, pass.version))?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    /// One page of the devices that carry a pass, after `after` (a place this method returned).
+    pub async fn registrations(
+        &self,
+        identity: &PassIdentity,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<(Vec<Registration>, Option<String>), Fault> {
+        let partition = items::pass_partition(identity);
+        let (found, next) = self.page(Page { partition: &partition, prefix: "DEVICE#", after, limit }).await?;
+        let registrations = found.into_iter().map(|item| read::<RegistrationItem>(item)?.into_registration());
+        Ok((registrations.collect::<Result<_, _>>()?, next))
+    }
+
+    /// These devices' registrations for a pass, of those that still have one.
+    pub async fn registrations_of(
+        &self,
+        identity: &PassIdentity,
+        devices: &[DeviceLibraryIdentifier],
+    ) -> Result<Vec<Registration>, Fault> {
+        let keys: Vec<Key> = devices.iter().map(|device| items::registration_key(identity, device)).collect();
+        let found = self.get_many(&keys).await?;
+        found.into_values().map(|item| read::<RegistrationItem>(item)?.into_registration()).collect()
+    }
+
+    /// How many devices carry a pass.
+    pub async fn count_registrations(&self, identity: &PassIdentity) -> Result<u64, Fault> {
+        use aws_sdk_dynamodb::types::{AttributeValue::S, Select};
+        let (mut count, mut start) = (0, None);
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", S(items::pass_partition(identity)))
+                .expression_attribute_values(":prefix", S("DEVICE#".to_owned()))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| fault("counting devices", error))?;
+            count += u64::try_from(answer.count).unwrap_or(0);
+            match answer.last_evaluated_key {
+                Some(next) => start = Some(next),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    /// Every pass of one type that a device carries: one query, then one batch read of passes and campaigns for each
+    /// hundred.
+    pub async fn passes_on_device(
+        &self,
+        device: &DeviceLibraryIdentifier,
+        pass_type: &PassTypeIdentifier,
+    ) -> Result<Vec<RegisteredPass>, Fault> {
+        let carried: Vec<DeviceItem> = self.all(&items::device_partition(device, pass_type), "").await?;
+        if carried.is_empty() {
+            return Ok(Vec::new());
+        }
+        let identity = |item: &DeviceItem| PassIdentity {
+            pass_type_identifier: pass_type.clone(),
+            serial_number: item.serial.clone(),
+        };
+        let campaign_key = |item: &DeviceItem| items::campaign_key(&item.merchant, &item.campaign);
+        let mut keys: Vec<Key> = carried.iter().map(campaign_key).collect();
+        keys.sort_by(|a, b| a.partition.cmp(&b.partition));
+        keys.dedup();
+        let campaign_keys = keys.clone();
+        keys.extend(carried.iter().map(|item| items::pass_key(&identity(item))));
+        let mut found = self.get_many(&keys).await?;
+        let mut campaigns = HashMap::new();
+        for key in campaign_keys {
+            if let Some(item) = found.remove(&key) {
+                campaigns.insert(key, std::sync::Arc::new(super::StoredCampaign::from_item(read(item)?)?.campaign));
+            }
+        }
+        let mut passes = Vec::with_capacity(carried.len());
+        for item in &carried {
+            let Some(pass) = found.remove(&items::pass_key(&identity(item))) else { continue };
+            let campaign = campaigns.get(&campaign_key(item)).cloned();
+            let campaign = campaign.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
+            passes.push(RegisteredPass { pass: StoredPass::from_item(read(pass)?)?.pass, campaign });
+        }
+        Ok(passes)
+    }
+}

@@ -1,0 +1,179 @@
+//! Transactions: what must happen together.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    },
+};
+use serde::Serialize;
+
+use super::{Item, Key, Store, fault};
+use crate::{Fault, random};
+
+/// Writes that happen together or not at all.
+#[derive(Default)]
+pub(super) struct Transaction {
+    writes: Vec<TransactWriteItem>,
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Everything is written.
+    Committed,
+    /// Nothing is: the writes at these places had conditions that do not hold, in the order they were added.
+    Refused(Vec<usize>),
+}
+
+impl Transaction {
+    /// How many writes it has; the place of the next one.
+    pub(super) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Adds the writing of a whole item; a condition is an expression over `values`.
+    pub(super) fn put(&mut self, key: &Key, shape: &impl Serialize, condition: Condition) -> Result<(), Fault> {
+        let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(shape)
+            .map_err(|error| fault("writing a stored shape", error))?;
+        item.extend(key.to_item());
+        let put = Put::builder()
+            .table_name("")
+            .set_item(Some(item))
+            .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_values(condition.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);
+        let put = put.build().map_err(|error| fault("writing an item", error))?;
+        self.writes.push(TransactWriteItem::builder().put(put).build());
+        Ok(())
+    }
+
+    /// Adds the changing of some attributes of an item.
+    pub(super) fn update(&mut self, key: &Key, expression: &str, condition: Condition) -> Result<(), Fault> {
+        let update = Update::builder()
+            .table_name("")
+            .set_key(Some(key.to_item()))
+            .update_expression(expression)
+            .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_values(condition.values());
+        let update = update.build().map_err(|error| fault("changing an item", error))?;
+        self.writes.push(TransactWriteItem::builder().update(update).build());
+        Ok(())
+    }
+
+    /// Adds a condition on an item that is not written.
+    pub(super) fn check(&mut self, key: &Key, condition: Condition) -> Result<(), Fault> {
+        let check = ConditionCheck::builder()
+            .table_name("")
+            .set_key(Some(key.to_item()))
+            .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_values(condition.values());
+        let check = check.build().map_err(|error| fault("checking an item", error))?;
+        self.writes.push(TransactWriteItem::builder().condition_check(check).build());
+        Ok(())
+    }
+
+    /// Adds the deletion of an item, whether it is there or not, unless a condition says more.
+    pub(super) fn delete(&mut self, key: &Key, condition: Condition) -> Result<(), Fault> {
+        let delete = Delete::builder()
+            .table_name("")
+            .set_key(Some(key.to_item()))
+            .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_values(condition.values());
+        let delete = delete.build().map_err(|error| fault("deleting an item", error))?;
+        self.writes.push(TransactWriteItem::builder().delete(delete).build());
+        Ok(())
+    }
+}
+
+/// What must hold of an item for a write to happen.
+#[derive(Default)]
+pub(super) struct Condition {
+    expression: Option<&'static str>,
+    values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Condition {
+    /// Nothing.
+    pub(super) fn none() -> Condition {
+        Condition::default()
+    }
+
+    /// There is no such item yet.
+    pub(super) fn absent() -> Condition {
+        Condition { expression: Some("attribute_not_exists(pk)"), values: Vec::new() }
+    }
+
+    /// This expression.
+    pub(super) fn holds(expression: &'static str) -> Condition {
+        Condition { expression: Some(expression), values: Vec::new() }
+    }
+
+    /// Gives a value to a name used in the expression.
+    pub(super) fn with(mut self, name: &'static str, value: AttributeValue) -> Condition {
+        self.values.push((name, value));
+        self
+    }
+
+    fn values(&self) -> Option<std::collections::HashMap<String, AttributeValue>> {
+        let values = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        (!self.values.is_empty()).then(|| values.collect())
+    }
+}
+
+/// A number as an attribute.
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+impl Store {
+    /// Writes a transaction. The SDK repeats a call whose answer was lost under the same client token, so that it takes
+    /// effect once; conflicts with a transaction in flight are waited out here, a few times with jitter.
+    pub(super) async fn commit(&self, transaction: Transaction) -> Result<Outcome, Fault> {
+        const CONFLICTS: u32 = 8;
+        let writes: Vec<_> = transaction.writes.into_iter().map(|write| self.in_table(write)).collect();
+        for conflict in 0.. {
+            let request = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let error = match request.send().await {
+                Ok(_) => return Ok(Outcome::Committed),
+                Err(error) => error,
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+                return Err(fault("writing a transaction", error));
+            };
+            let codes: Vec<&str> = cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
+            let refused: Vec<usize> =
+                codes.iter().enumerate().filter(|(_, code)| **code == "ConditionalCheckFailed").map(|(place, _)| place).collect();
+            if !refused.is_empty() {
+                return Ok(Outcome::Refused(refused));
+            }
+            let passing = codes.iter().all(|code| {
+                matches!(*code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
+            });
+            if !passing || conflict >= CONFLICTS {
+                return Err(fault("writing a transaction", error));
+            }
+            let longest = 10_u32 << conflict.min(5);
+            tokio::time::sleep(Duration::from_millis(u64::from(random::below(longest)?) + 5)).await;
+        }
+        Err(Fault::contradiction("an endless loop ended"))
+    }
+
+    fn in_table(&self, mut write: TransactWriteItem) -> TransactWriteItem {
+        if let Some(put) = &mut write.put {
+            put.table_name.clone_from(&self.table);
+        }
+        if let Some(update) = &mut write.update {
+            update.table_name.clone_from(&self.table);
+        }
+        if let Some(check) = &mut write.condition_check {
+            check.table_name.clone_from(&self.table);
+        }
+        if let Some(delete) = &mut write.delete {
+            delete.table_name.clone_from(&self.table);
+        }
+        write
+    }
+}

@@ -1,0 +1,22 @@
+//! The world outside the service: a phone, a till, a back office, and a reader of packages.
+//!
+//! Nothing here uses the service's own types for what travels: expectations come from the
+//! contract (`contract.md`) and from Apple's page (`apple-wallet.md`, "reference" below), so a
+//! mistake in the service's code cannot hide in the tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the whole crate is tests: a broken expectation ends the story"
+)]
+
+pub mod answer;
+pub mod back_office;
+pub mod iphone;
+mod listing;
+mod lock_screen;
+pub mod package;
+pub mod template_folder;
+pub mod till;
+pub mod web_service;
+pub mod world;

@@ -1,0 +1,309 @@
+//! One whole service of its own, on its own port, with a clock that only the story moves.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use passloop_local::apns::StandIn;
+use passloop_local::certificates::{Validity, make_chain};
+use passloop_local::{Clock, Local, Options, Persistence, Sample, Schedule};
+use platform::keys::Role;
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::answer::Answer;
+use crate::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
+use crate::iphone::IPhone;
+use crate::template_folder::TemplateFolder;
+use crate::till::Till;
+use crate::web_service::WebService;
+
+/// How long a story waits, in real time, for something the service does by itself (a push, an
+/// event). Reached only when a story fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A second pass type under the same certificates, for stories about types.
+pub const OTHER_PASS_TYPE: &str = "pass.example.other";
+
+const TEAM: &str = "PASSLOOP01";
+
+/// The service, started for one story.
+pub struct World {
+    local: Local,
+    clock: Clock,
+    http: Client,
+    dir: TempDir,
+    persistence: Persistence,
+}
+
+impl World {
+    /// A service with nothing in it, that keeps nothing.
+    pub async fn empty() -> World {
+        World::start(Persistence::Ephemeral).await
+    }
+
+    /// A service with the usual template and campaign.
+    pub async fn new() -> World {
+        World::with_campaign(&two_offers()).await
+    }
+
+    /// A service with the usual template and this campaign.
+    pub async fn with_campaign(campaign: &Value) -> World {
+        let world = World::empty().await;
+        world.open_bakery(campaign).await;
+        world
+    }
+
+    /// A service whose state is kept on disk, with the usual template and campaign.
+    pub async fn on_disk() -> World {
+        let world = World::start(Persistence::OnDisk).await;
+        world.open_bakery(&two_offers()).await;
+        world
+    }
+
+    async fn start(persistence: Persistence) -> World {
+        let dir = TempDir::new().unwrap();
+        // The machine's own time, in whole seconds: certificates are checked against it by openssl.
+        let start = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let clock = Clock::settable(start);
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let local = start_local(any_port, dir.path(), &clock, persistence).await;
+        World {
+            local,
+            clock,
+            http: client(),
+            dir,
+            persistence,
+        }
+    }
+
+    async fn open_bakery(&self, campaign: &Value) {
+        let office = self.back_office();
+        let template = TemplateFolder::coupon();
+        office.put_template(CAMPAIGN, &template).await.expect(201);
+        let created = office.put_campaign(CAMPAIGN, campaign).await;
+        assert!(
+            (200..300).contains(&created.status),
+            "{}: {}",
+            created.status,
+            created.text()
+        );
+    }
+
+    /// Stops the service and starts it again at the same address over the same data directory; the
+    /// clock goes on. Queues and APNs start empty: phones must [`IPhone::apns_restarted`].
+    pub async fn restart(self) -> World {
+        let World {
+            local,
+            clock,
+            http,
+            dir,
+            persistence,
+        } = self;
+        let address = local
+            .base_url()
+            .trim_start_matches("http://")
+            .parse()
+            .unwrap();
+        local.stop().await;
+        let local = start_local(address, dir.path(), &clock, persistence).await;
+        World {
+            local,
+            clock,
+            http,
+            dir,
+            persistence,
+        }
+    }
+
+    /// Ends the story: the service stops in order.
+    pub async fn end(self) {
+        self.local.stop().await;
+    }
+
+    /// The running service.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// The public URL.
+    pub fn base(&self) -> &str {
+        self.local.base_url()
+    }
+
+    /// A plain HTTP client, as a browser or a stranger has one.
+    pub fn http(&self) -> &Client {
+        &self.http
+    }
+
+    /// APNs, as the service sees it.
+    pub fn apns(&self) -> &StandIn {
+        self.local.apns().expect("the world has its own APNs")
+    }
+
+    /// The time the service believes.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves the service's clock.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Runs the sweep once, as the schedule does every minute.
+    pub async fn sweep(&self) {
+        self.local.sweep().await.expect("a sweep that ends well");
+    }
+
+    /// Time passes, and the sweep comes by.
+    pub async fn pass_time(&self, by: Duration) {
+        self.advance(by);
+        self.sweep().await;
+    }
+
+    /// The merchant's office, with the admin key.
+    pub fn back_office(&self) -> BackOffice {
+        self.back_office_with(self.local.merchant_key())
+    }
+
+    /// An office with any key.
+    pub fn back_office_with(&self, merchant_key: &str) -> BackOffice {
+        BackOffice::new(&self.http, self.base(), merchant_key)
+    }
+
+    /// A new key of the same merchant with this role.
+    pub async fn key_with_role(&self, role: Role) -> String {
+        let store = &self.local.app().store;
+        let admin = store.key(self.local.merchant_key()).await.unwrap().unwrap();
+        let key = format!("{role}-0123456789abcdef0123456789abcdef");
+        store
+            .put_key(&key, &admin.merchant_id, role, self.now())
+            .await
+            .unwrap();
+        key
+    }
+
+    /// A till of the shop.
+    pub fn till(&self) -> Till {
+        self.till_named("till 1")
+    }
+
+    /// A till with a name of its own.
+    pub fn till_named(&self, name: &str) -> Till {
+        Till::new(&self.http, self.base(), self.local.merchant_key(), name)
+    }
+
+    /// A new iPhone with nothing in its Wallet.
+    pub fn iphone(&self) -> IPhone {
+        IPhone::new(&self.http, &self.clock, &root_certificate())
+    }
+
+    /// Apple's half, as bare calls.
+    pub fn web_service(&self) -> WebService {
+        WebService::new(&self.http, self.base())
+    }
+
+    /// Downloads the pass behind a link, as Safari does.
+    pub async fn download(&self, pass: &Issued) -> Answer {
+        Answer::to(self.http.get(&pass.download_url))
+            .await
+            .expect(200)
+    }
+
+    /// Issues a pass of the usual campaign and adds it to a new iPhone.
+    pub async fn customer(&self, holder: &str) -> (Issued, IPhone) {
+        let pass = self.back_office().issue(holder).await;
+        let mut phone = self.iphone();
+        let package = self.download(&pass).await;
+        phone.add(&package.body).await;
+        (pass, phone)
+    }
+
+    /// Asks again and again until the answer is the expected one.
+    ///
+    /// For what workers do a moment after an answer. Every ask is a real request, so this yields
+    /// by itself; after [`PATIENCE`] the story fails with the last answer.
+    pub async fn until<T, F>(
+        &self,
+        what: &str,
+        mut ask: impl FnMut() -> F,
+        right: impl Fn(&T) -> bool,
+    ) -> T
+    where
+        T: std::fmt::Debug,
+        F: Future<Output = T>,
+    {
+        let begun = Instant::now();
+        loop {
+            let answer = ask().await;
+            if right(&answer) {
+                return answer;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "never came: {what}; last: {answer:?}"
+            );
+        }
+    }
+}
+
+async fn start_local(
+    listen: SocketAddr,
+    dir: &Path,
+    clock: &Clock,
+    persistence: Persistence,
+) -> Local {
+    let identities = format!("file:{}", certificates().display());
+    let options = Options {
+        listen,
+        data_dir: dir.join("data"),
+        persistence,
+        public_url: None,
+        clock: clock.clone(),
+        variables: BTreeMap::from([("SIGNING_IDENTITIES".to_owned(), identities)]),
+        schedule: Schedule::ByHand,
+        sample: Sample::None,
+    };
+    match Local::start(options).await {
+        Ok(local) => local,
+        Err(error) => panic!("the service does not start: {error}"),
+    }
+}
+
+fn client() -> Client {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build()
+        .unwrap()
+}
+
+/// The root that every package must chain to.
+pub fn root_certificate() -> PathBuf {
+    certificates().join("root.pem")
+}
+
+/// One set of certificates for all worlds of the process: RSA keys are slow to make.
+fn certificates() -> &'static Path {
+    static CERTIFICATES: OnceLock<TempDir> = OnceLock::new();
+    CERTIFICATES
+        .get_or_init(|| {
+            let dir = TempDir::new().unwrap();
+            let chain = make_chain(PASS_TYPE, TEAM).unwrap();
+            chain.write(dir.path()).unwrap();
+            let other = chain
+                .wwdr
+                .issue(OTHER_PASS_TYPE, TEAM, Validity::LEAF)
+                .unwrap();
+            other.write(dir.path(), &chain.wwdr).unwrap();
+            dir
+        })
+        .path()
+}

@@ -1,0 +1,107 @@
+//! `maximumDevices` and `onTooManyDevices` (contract 4, Campaigns).
+
+use passloop_tests::back_office::{Issued, two_offers};
+use passloop_tests::web_service::Registration;
+use passloop_tests::world::World;
+use serde_json::json;
+
+async fn world_for_one_device(on_too_many: &str) -> World {
+    let mut campaign = two_offers();
+    campaign["maximumDevices"] = json!(1);
+    campaign["onTooManyDevices"] = json!(on_too_many);
+    World::with_campaign(&campaign).await
+}
+
+fn second_device(pass: &Issued) -> Registration<'_> {
+    Registration {
+        device: "second",
+        pass_type: &pass.pass_type,
+        serial: &pass.serial,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refuse_answers_401_to_the_extra_copy_only() {
+    let world = world_for_one_device("refuse").await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let service = world.web_service();
+    let token = "ab".repeat(32);
+    let answer = service
+        .register(second_device(&pass), Some(&authorization), &token)
+        .await;
+    answer.expect(401);
+    service
+        .list("second", &pass.pass_type, None)
+        .await
+        .expect(204);
+    assert_eq!(office.get(&pass).await["devices"], 1);
+    // The first device is known and stays so, with a rotated token too.
+    assert_eq!(phone.rotate_push_token_only().await, [200]);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    // When the first one leaves there is room again.
+    phone.delete(&pass.serial).await;
+    let answer = service
+        .register(second_device(&pass), Some(&authorization), &token)
+        .await;
+    answer.expect(201);
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_devices_at_once_no_more_than_the_limit_get_in() {
+    let world = world_for_one_device("refuse").await;
+    let office = world.back_office();
+    let pass = office.issue("Ada").await;
+    let package = world.download(&pass).await.body;
+    let mut phones = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (mut phone, package) = (world.iphone(), package.clone());
+        phones.spawn(async move { phone.add(&package).await });
+    }
+    let statuses = phones.join_all().await;
+    let count = |status: u16| statuses.iter().filter(|of| **of == status).count();
+    assert_eq!((count(201), count(401)), (1, 5), "{statuses:?}");
+    assert_eq!(office.get(&pass).await["devices"], 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn void_voids_the_pass_for_everybody() {
+    let world = world_for_one_device("void").await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let token = "ab".repeat(32);
+    let service = world.web_service();
+    service
+        .register(second_device(&pass), Some(&authorization), &token)
+        .await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).pass["voided"], true);
+    assert_eq!(office.get(&pass).await["state"], "voided");
+    world
+        .till()
+        .redeem(&pass.barcode)
+        .await
+        .problem(409, "voided");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn allow_lets_every_device_in() {
+    let world = world_for_one_device("allow").await;
+    let office = world.back_office();
+    let (pass, phone) = world.customer("Ada").await;
+    let mut friend = world.iphone();
+    assert_eq!(friend.add(&world.download(&pass).await.body).await, 201);
+    assert_eq!(office.get(&pass).await["devices"], 2);
+    phone.was_content();
+    friend.was_content();
+    world.end().await;
+}

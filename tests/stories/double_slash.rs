@@ -1,0 +1,42 @@
+//! Clients that join with a slash too many (contract 3: `//v1/…` works; reference 1.2).
+
+use passloop_tests::back_office::PASS_TYPE;
+use passloop_tests::web_service::{Registration, WebService};
+use passloop_tests::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_works_below_a_double_slash() {
+    let world = World::new().await;
+    let (pass, phone) = world.customer("Ada").await;
+    let service = WebService::new(world.http(), &format!("{}/", world.base()));
+    let authorization = phone.authorization(&pass.serial);
+    let of = Registration {
+        device: "kde",
+        pass_type: PASS_TYPE,
+        serial: &pass.serial,
+    };
+    service
+        .register(of, Some(&authorization), &"ab".repeat(32))
+        .await
+        .expect(201);
+    service.list("kde", PASS_TYPE, None).await.expect(200);
+    service
+        .pass(PASS_TYPE, &pass.serial, Some(&authorization), None)
+        .await
+        .expect(200);
+    service
+        .head(PASS_TYPE, &pass.serial, Some(&authorization), None)
+        .await
+        .expect(200);
+    service
+        .unregister(of, Some(&authorization))
+        .await
+        .expect(200);
+    service
+        .log("application/json", br#"{"logs":["x"]}"#.to_vec())
+        .await
+        .expect(200);
+    service.list("kde", PASS_TYPE, None).await.expect(204);
+    phone.was_content();
+    world.end().await;
+}

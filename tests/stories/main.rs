@@ -1,0 +1,37 @@
+//! The stories: what customers, tills and offices live through, told over HTTP.
+//!
+//! Expectations cite the contract and Apple's page ("reference"); `B1` to `B20` are the bugs of
+//! other people's servers (`peers.md` a3) that must not be ours.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken expectation ends the story"
+)]
+
+mod android;
+mod apns_cleanup;
+mod auth;
+mod campaign_change;
+mod concurrency;
+mod conditional_get;
+mod determinism;
+mod device_limit;
+mod double_redemption;
+mod double_slash;
+mod first_install;
+mod history;
+mod idempotency;
+mod limits;
+mod links;
+mod list_and_tags;
+mod log;
+mod malformed;
+mod re_registration;
+mod recovery;
+mod redeem_story;
+mod schemes;
+mod templates;
+mod two_phones;
+mod void;
+mod windows;

@@ -1,0 +1,84 @@
+//! Push tokens rotate, and the phone says so by registering again (reference 1.3 R, 1.4; B3).
+
+use passloop_tests::web_service::Registration;
+use passloop_tests::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_registration_answers_200_and_the_new_token_gets_the_push_b3() {
+    let world = World::new().await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    let old_token = phone.push_token().to_owned();
+    // Contract 3: 200 known, push token always replaced.
+    assert_eq!(phone.rotate_push_token_only().await, [200]);
+    assert_eq!(world.back_office().get(&pass).await["devices"], 1);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    let pushes = world.apns().pushes();
+    assert!(
+        pushes.iter().all(|push| push.token != old_token),
+        "the old token was pushed"
+    );
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_rotated_under_a_new_device_id_is_a_new_registration() {
+    let world = World::new().await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    assert_eq!(phone.rotate_push_token().await, [201]);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_push_token_may_come_with_two_device_ids() {
+    // Peers a1.9: a push token must not be unique.
+    let world = World::new().await;
+    let (pass, phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let of = Registration {
+        device: "otherdevice",
+        pass_type: &pass.pass_type,
+        serial: &pass.serial,
+    };
+    let service = world.web_service();
+    service
+        .register(of, Some(&authorization), phone.push_token())
+        .await
+        .expect(201);
+    let listed = service
+        .list("otherdevice", &pass.pass_type, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(listed["serialNumbers"][0], pass.serial.as_str());
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registering_the_same_again_changes_nothing_and_answers_200() {
+    let world = World::new().await;
+    let (pass, phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let of = Registration {
+        device: phone.device(),
+        pass_type: &pass.pass_type,
+        serial: &pass.serial,
+    };
+    for _ in 0..3 {
+        let service = world.web_service();
+        service
+            .register(of, Some(&authorization), phone.push_token())
+            .await
+            .expect(200);
+    }
+    assert_eq!(world.back_office().get(&pass).await["devices"], 1);
+    phone.was_content();
+    world.end().await;
+}

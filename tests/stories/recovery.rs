@@ -1,0 +1,93 @@
+//! A service that ends right after a redemption's answer (contract 1 and 4: nothing that was
+//! answered is lost; the queue forgets its messages, intents and the sweep bring them back).
+
+use std::time::Duration;
+
+use passloop_tests::back_office::PASS_TYPE;
+use passloop_tests::world::{PATIENCE, World};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_the_used_pass_is_pushed_and_the_next_offer_comes() {
+    let world = World::on_disk().await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    // No push gets through in this life, however fast the worker is.
+    world
+        .apns()
+        .answer(phone.push_token(), 503, "ServiceUnavailable", None);
+    let receipt = world
+        .till()
+        .redeem_as("sale 17", &pass.barcode)
+        .await
+        .expect(201);
+
+    let world = world.restart().await;
+    phone.apns_restarted();
+    let again = world
+        .till()
+        .redeem_as("sale 17", &pass.barcode)
+        .await
+        .expect(201);
+    assert_eq!(again.json(), receipt.json());
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    // The sweep at the start, or the first one due, sends the push again.
+    world.pass_time(Duration::from_millis(14_999)).await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    assert_eq!(phone.lock_screen(), ["Used. Enjoy!"]);
+    assert_eq!(world.back_office().get(&pass).await["state"], "redeemed");
+    world.pass_time(Duration::from_millis(1)).await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("offer"), "Half-price coffee");
+    let history = world.back_office().history(&pass).await;
+    let count = |kind: &str| history.iter().filter(|of| *of == kind).count();
+    assert_eq!((count("redeemed"), count("offer")), (1, 1), "{history:?}");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_next_offer_that_fell_due_while_the_service_was_down_comes_at_once() {
+    let world = World::on_disk().await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    world.advance(Duration::from_secs(3600));
+    let world = world.restart().await;
+    phone.apns_restarted();
+    // Contract 1: locally the sweep also runs at the start.
+    let pushes = world.apns().wait_for(phone.push_token(), 1, PATIENCE).await;
+    assert!(!pushes.is_empty(), "no push after the start");
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("offer"), "Half-price coffee");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_answered_is_still_there_after_a_restart() {
+    let world = World::on_disk().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    office
+        .patch_holder(&pass, json!({ "name": "Augusta" }))
+        .await
+        .expect(200);
+    phone.hear(world.apns()).await;
+    let before = office.get(&pass).await;
+    let key = world.local().merchant_key().to_owned();
+    let world = world.restart().await;
+    assert_eq!(world.local().merchant_key(), key);
+    assert_eq!(world.back_office().get(&pass).await, before);
+    phone.apns_restarted();
+    phone.nothing_new(PASS_TYPE).await;
+    let mut friend = world.iphone();
+    friend.add(&world.download(&pass).await.body).await;
+    assert_eq!(
+        friend.pass(&pass.serial).manifest,
+        phone.pass(&pass.serial).manifest
+    );
+    phone.was_content();
+    friend.was_content();
+    world.end().await;
+}
