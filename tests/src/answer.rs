@@ -33,25 +33,13 @@ impl Answer {
             Ok(body) => body,
             Err(error) => panic!("{asked}: {status}, but the body broke off: {error:?}"),
         };
-        Answer {
-            asked,
-            status,
-            headers,
-            body,
-        }
+        Answer { asked, status, headers, body }
     }
 
     /// Goes on only when the status is the expected one.
     #[track_caller]
     pub fn expect(self, status: u16) -> Answer {
-        assert_eq!(
-            self.status,
-            status,
-            "{}: expected {status}, got {} with {}",
-            self.asked,
-            self.status,
-            self.text()
-        );
+        assert_eq!(self.status, status, "{}: expected {status}, got {} with {}", self.asked, self.status, self.text());
         self
     }
 
@@ -123,8 +111,7 @@ impl Answer {
                 let message = error["message"].as_str().unwrap_or_default();
                 assert!(!message.is_empty(), "{}: no message in {error}", self.asked);
                 let path = error["path"].as_str();
-                path.unwrap_or_else(|| panic!("{}: no path in {error}", self.asked))
-                    .to_owned()
+                path.unwrap_or_else(|| panic!("{}: no path in {error}", self.asked)).to_owned()
             })
             .collect()
     }

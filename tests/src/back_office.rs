@@ -79,18 +79,12 @@ pub struct BackOffice {
 impl BackOffice {
     /// `base` is the service's public URL.
     pub fn new(http: &Client, base: &str, merchant_key: &str) -> BackOffice {
-        BackOffice {
-            http: http.clone(),
-            base: base.to_owned(),
-            merchant_key: merchant_key.to_owned(),
-        }
+        BackOffice { http: http.clone(), base: base.to_owned(), merchant_key: merchant_key.to_owned() }
     }
 
     /// A request below `/merchant/v1`, with this office's key.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}/merchant/v1{path}", self.base))
-            .bearer_auth(&self.merchant_key)
+        self.http.request(method, format!("{}/merchant/v1{path}", self.base)).bearer_auth(&self.merchant_key)
     }
 
     /// Uploads a template folder.
@@ -154,10 +148,7 @@ impl BackOffice {
     /// The types of the pass's events, in order.
     pub async fn history(&self, pass: &Issued) -> Vec<String> {
         let events = self.events(pass).await;
-        events
-            .iter()
-            .map(|event| event["type"].as_str().expect("a type").to_owned())
-            .collect()
+        events.iter().map(|event| event["type"].as_str().expect("a type").to_owned()).collect()
     }
 
     /// The pass's events, in order.

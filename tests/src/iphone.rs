@@ -111,11 +111,7 @@ impl IPhone {
     /// Ends the phone's story: it must have nothing to report.
     #[track_caller]
     pub fn was_content(&self) {
-        assert!(
-            self.complaints.is_empty(),
-            "the phone reports {:#?}",
-            self.complaints
-        );
+        assert!(self.complaints.is_empty(), "the phone reports {:#?}", self.complaints);
     }
 
     /// The texts that appeared on the lock screen, oldest first (reference 5).
@@ -140,9 +136,7 @@ impl IPhone {
     #[track_caller]
     pub fn tag(&self, pass_type: &str) -> &str {
         let mut tags = self.tags.iter();
-        let (_, tag) = tags
-            .find(|((_, of), _)| of == pass_type)
-            .expect("the phone has listed this type before");
+        let (_, tag) = tags.find(|((_, of), _)| of == pass_type).expect("the phone has listed this type before");
         &tag.text
     }
 
@@ -156,9 +150,7 @@ impl IPhone {
     #[track_caller]
     fn carried(&self, serial: &str) -> (&PassId, &Installed) {
         let mut carried = self.installed.iter();
-        carried
-            .find(|((_, of), _)| of == serial)
-            .unwrap_or_else(|| panic!("{serial} is not in this Wallet"))
+        carried.find(|((_, of), _)| of == serial).unwrap_or_else(|| panic!("{serial} is not in this Wallet"))
     }
 
     /// Adds a downloaded package: R, then L and G as in 1.4. Gives R's status.
@@ -168,11 +160,7 @@ impl IPhone {
             Err(problems) => panic!("the download is not a valid pass: {problems:#?}"),
         };
         let id = id_of(&package);
-        let installed = Installed {
-            package,
-            last_modified: None,
-            changed_at: self.clock.now(),
-        };
+        let installed = Installed { package, last_modified: None, changed_at: self.clock.now() };
         self.installed.insert(id.clone(), installed);
         self.register(&id).await
     }
@@ -181,11 +169,7 @@ impl IPhone {
     async fn register(&mut self, id: &PassId) -> u16 {
         let answer = self
             .web_service(id)
-            .register(
-                self.registration(id),
-                Some(&self.authorization(&id.1)),
-                &self.push_token,
-            )
+            .register(self.registration(id), Some(&self.authorization(&id.1)), &self.push_token)
             .await;
         if !self.accepts("Register task", &answer, &[200, 201]) {
             return answer.status;
@@ -197,11 +181,7 @@ impl IPhone {
             listed.retain(|serial| *serial != id.1);
             self.get(id, Cause::Other).await;
         }
-        let cause = if had_tag {
-            Cause::ListedSinceTag
-        } else {
-            Cause::Other
-        };
+        let cause = if had_tag { Cause::ListedSinceTag } else { Cause::Other };
         self.get_all(&id.0, &listed, cause).await;
         answer.status
     }
@@ -215,10 +195,7 @@ impl IPhone {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let pushes = apns.wait_for(&self.push_token, self.heard + 1, left).await;
-            assert!(
-                pushes.len() > self.heard,
-                "no push came within {PATIENCE:?}"
-            );
+            assert!(pushes.len() > self.heard, "no push came within {PATIENCE:?}");
             let new = pushes.into_iter().skip(self.heard);
             // Several pushes of one topic are one to the phone (reference 2.2, collapse).
             let topics: Vec<String> = new.map(|push| push.topic).collect();
@@ -244,12 +221,7 @@ impl IPhone {
 
     /// A push for a pass type: L once with the tag, G for each listed serial (1.4).
     pub async fn pushed(&mut self, pass_type: &str) -> Vec<String> {
-        let Some(id) = self
-            .installed
-            .keys()
-            .find(|(of, _)| of == pass_type)
-            .cloned()
-        else {
+        let Some(id) = self.installed.keys().find(|(of, _)| of == pass_type).cloned() else {
             return Vec::new();
         };
         let tag = self.tags.get(&self.tag_key(&id)).cloned();
@@ -272,10 +244,7 @@ impl IPhone {
         let id = self.installed.keys().find(|(of, _)| of == pass_type);
         let id = id.cloned().expect("a pass of this type");
         let listed = self.list(&id).await;
-        assert!(
-            listed.is_empty(),
-            "listed again although up to date: {listed:?}"
-        );
+        assert!(listed.is_empty(), "listed again although up to date: {listed:?}");
     }
 
     /// The user pulls the pass's back down: G only (1.4).
@@ -287,10 +256,7 @@ impl IPhone {
     /// The user deletes the pass: U.
     pub async fn delete(&mut self, serial: &str) {
         let id = self.carried(serial).0.clone();
-        let answer = self
-            .web_service(&id)
-            .unregister(self.registration(&id), Some(&self.authorization(serial)))
-            .await;
+        let answer = self.web_service(&id).unregister(self.registration(&id), Some(&self.authorization(serial))).await;
         self.accepts("Unregister task", &answer, &[200, 201]);
         self.installed.remove(&id);
     }
@@ -321,10 +287,7 @@ impl IPhone {
     async fn list(&mut self, id: &PassId) -> Vec<String> {
         let key = self.tag_key(id);
         let tag = self.tags.get(&key).map(|tag| tag.text.clone());
-        let answer = self
-            .web_service(id)
-            .list(&self.device, &id.0, tag.as_deref())
-            .await;
+        let answer = self.web_service(id).list(&self.device, &id.0, tag.as_deref()).await;
         if !self.accepts("Get serial #s task", &answer, &[200, 204]) {
             return Vec::new();
         }
@@ -351,9 +314,7 @@ impl IPhone {
         let serials = listing.serials;
         for serial in &serials {
             if !self.installed.contains_key(&(id.0.clone(), serial.clone())) {
-                self.complain(format!(
-                    "Update requested for unregistered serial number {serial}"
-                ));
+                self.complain(format!("Update requested for unregistered serial number {serial}"));
             }
         }
         serials
@@ -373,22 +334,11 @@ impl IPhone {
         let installed = &self.installed[id];
         let since = installed.last_modified.clone();
         let settled = self.clock.now().duration_since(installed.changed_at) >= REPORTED_AFTER;
-        let answer = self
-            .web_service(id)
-            .pass(
-                &id.0,
-                &id.1,
-                Some(&self.authorization(&id.1)),
-                since.as_deref(),
-            )
-            .await;
+        let answer = self.web_service(id).pass(&id.0, &id.1, Some(&self.authorization(&id.1)), since.as_deref()).await;
         if !self.accepts("Get pass task", &answer, &[200, 304]) {
             return;
         }
-        let unchanged = format!(
-            "Server requested update to serial number '{}', but the pass was unchanged",
-            id.1
-        );
+        let unchanged = format!("Server requested update to serial number '{}', but the pass was unchanged", id.1);
         let reports_unchanged = cause == Cause::ListedSinceTag && settled;
         if answer.status == 304 {
             if since.is_none() {
@@ -462,11 +412,7 @@ impl IPhone {
     }
 
     fn registration<'a>(&'a self, id: &'a PassId) -> Registration<'a> {
-        Registration {
-            device: &self.device,
-            pass_type: &id.0,
-            serial: &id.1,
-        }
+        Registration { device: &self.device, pass_type: &id.0, serial: &id.1 }
     }
 
     fn accepts(&mut self, task: &str, answer: &Answer, statuses: &[u16]) -> bool {
@@ -474,10 +420,7 @@ impl IPhone {
         if answer.status == 401 {
             self.complain(format!("{task}: Authentication failure ({})", answer.asked));
         } else if !accepted {
-            self.complain(format!(
-                "{task}: Unexpected response code {} ({})",
-                answer.status, answer.asked
-            ));
+            self.complain(format!("{task}: Unexpected response code {} ({})", answer.status, answer.asked));
         }
         accepted
     }
@@ -495,8 +438,5 @@ fn id_of(package: &Package) -> PassId {
 /// 32 hex digits of device id and 64 of push token: their usual lengths (1.1).
 fn new_identity() -> (String, String) {
     let number = DEVICES.fetch_add(1, Ordering::Relaxed);
-    (
-        format!("{:032x}", number),
-        format!("{:064x}", number + 0xA000_0000),
-    )
+    (format!("{:032x}", number), format!("{:064x}", number + 0xA000_0000))
 }

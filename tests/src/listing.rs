@@ -38,9 +38,7 @@ impl Listing {
     /// What iOS reports about the tag, when it had asked with `before`.
     pub(crate) fn complaint_after(&self, before: Option<&str>) -> Option<String> {
         match &self.tag {
-            None => {
-                Some("Response to 'What changed?' request omitted a lastUpdated tag".to_owned())
-            }
+            None => Some("Response to 'What changed?' request omitted a lastUpdated tag".to_owned()),
             Some(tag) if before == Some(tag.as_str()) && !self.serials.is_empty() => Some(format!(
                 "Response to 'What changed?' request included {} serial numbers but the \
                  lastUpdated tag ({tag}) remained the same",

@@ -17,19 +17,13 @@ pub(crate) fn announcement(old: &Package, new: &Package, now: Timestamp) -> Opti
         .fields()
         .into_iter()
         .filter_map(|(key, field)| Some((key, field, field["changeMessage"].as_str()?)))
-        .filter(|(key, field, _)| {
-            before
-                .get(key)
-                .is_some_and(|old| old["value"] != field["value"])
-        })
+        .filter(|(key, field, _)| before.get(key).is_some_and(|old| old["value"] != field["value"]))
         .map(|(_, field, message)| (message, &field["value"]))
         .collect();
     match changed.as_slice() {
         [] => None,
         [(message, value)] if message.contains("%@") => {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             Some(message.replace("%@", &value))
         }
         [..] => Some(format!("{} changed", new.text("organizationName"))),

@@ -62,11 +62,7 @@ impl Package {
         check_signature(&contents, root, &pass, &mut problems);
         if problems.is_empty() {
             let manifest = files["manifest.json"].clone();
-            Ok(Package {
-                pass,
-                manifest,
-                files,
-            })
+            Ok(Package { pass, manifest, files })
         } else {
             Err(problems)
         }
@@ -86,13 +82,7 @@ impl Package {
 
     /// Every field of the pass, by its key.
     pub fn fields(&self) -> BTreeMap<&str, &Value> {
-        let styles = [
-            "boardingPass",
-            "coupon",
-            "eventTicket",
-            "generic",
-            "storeCard",
-        ];
+        let styles = ["boardingPass", "coupon", "eventTicket", "generic", "storeCard"];
         styles
             .iter()
             .filter_map(|style| self.pass[style].as_object())
@@ -105,10 +95,7 @@ impl Package {
 
     /// A field's value; `Null` when there is no such field.
     pub fn value(&self, key: &str) -> Value {
-        self.fields()
-            .get(key)
-            .map(|field| field["value"].clone())
-            .unwrap_or_default()
+        self.fields().get(key).map(|field| field["value"].clone()).unwrap_or_default()
     }
 }
 
@@ -122,15 +109,10 @@ fn check_manifest(contents: &Path, files: &BTreeMap<String, Vec<u8>>, problems: 
         }
     };
     let listed: Vec<&str> = manifest.keys().map(String::as_str).collect();
-    let present: Vec<&str> = files
-        .keys()
-        .map(String::as_str)
-        .filter(|path| *path != "manifest.json" && *path != "signature")
-        .collect();
+    let present: Vec<&str> =
+        files.keys().map(String::as_str).filter(|path| *path != "manifest.json" && *path != "signature").collect();
     if listed != present {
-        problems.push(format!(
-            "manifest lists {listed:?}, the zip has {present:?}"
-        ));
+        problems.push(format!("manifest lists {listed:?}, the zip has {present:?}"));
         return;
     }
     let mut arguments = vec!["--"];
@@ -143,9 +125,7 @@ fn check_manifest(contents: &Path, files: &BTreeMap<String, Vec<u8>>, problems: 
         .map(|(sum, path)| (path.to_owned(), sum.to_owned()))
         .collect();
     if computed != manifest {
-        problems.push(format!(
-            "hashes differ: {manifest:?}, sha1sum says {computed:?}"
-        ));
+        problems.push(format!("hashes differ: {manifest:?}, sha1sum says {computed:?}"));
     }
 }
 
@@ -154,14 +134,9 @@ fn check_pass(pass: &Value, problems: &mut Vec<String>) {
     if pass["formatVersion"] != 1 {
         problems.push("formatVersion is not 1".to_owned());
     }
-    for key in [
-        "passTypeIdentifier",
-        "teamIdentifier",
-        "serialNumber",
-        "organizationName",
-        "description",
-        "webServiceURL",
-    ] {
+    for key in
+        ["passTypeIdentifier", "teamIdentifier", "serialNumber", "organizationName", "description", "webServiceURL"]
+    {
         if pass[key].as_str().unwrap_or_default().is_empty() {
             problems.push(format!("{key} is missing or not a string"));
         }
@@ -171,11 +146,7 @@ fn check_pass(pass: &Value, problems: &mut Vec<String>) {
         problems.push("authenticationToken is shorter than 16 characters".to_owned());
     }
     // Contract section 3: webServiceURL never ends in a slash.
-    if pass["webServiceURL"]
-        .as_str()
-        .unwrap_or_default()
-        .ends_with('/')
-    {
+    if pass["webServiceURL"].as_str().unwrap_or_default().ends_with('/') {
         problems.push("webServiceURL ends in a slash".to_owned());
     }
     if pass.to_string().contains("{{") {
@@ -214,53 +185,24 @@ fn check_signature(contents: &Path, root: &Path, pass: &Value, problems: &mut Ve
         problems.push(format!("openssl cms -verify: {}", said(&verify)));
         return;
     }
-    let print = [
-        "cms",
-        "-cmsout",
-        "-print",
-        "-noout",
-        "-inform",
-        "DER",
-        "-in",
-        "signature",
-    ];
+    let print = ["cms", "-cmsout", "-print", "-noout", "-inform", "DER", "-in", "signature"];
     let print = run(contents, "openssl", &print);
     let print = String::from_utf8_lossy(&print.stdout).into_owned();
-    let detached = print
-        .lines()
-        .any(|line| line.contains("eContent:") && line.contains("ABSENT"));
+    let detached = print.lines().any(|line| line.contains("eContent:") && line.contains("ABSENT"));
     if !detached {
         problems.push("the signature is not detached".to_owned());
     }
     if !print.contains("signingTime") {
         problems.push("Signature must contain a signing date".to_owned());
     }
-    let certificates = [
-        "pkcs7",
-        "-inform",
-        "DER",
-        "-in",
-        "signature",
-        "-print_certs",
-        "-noout",
-    ];
+    let certificates = ["pkcs7", "-inform", "DER", "-in", "signature", "-print_certs", "-noout"];
     let certificates = run(contents, "openssl", &certificates);
     let certificates = String::from_utf8_lossy(&certificates.stdout).into_owned();
     let count = certificates.matches("subject=").count();
     if count != 2 {
-        problems.push(format!(
-            "{count} certificates inside, not leaf and intermediate"
-        ));
+        problems.push(format!("{count} certificates inside, not leaf and intermediate"));
     }
-    let subject = [
-        "x509",
-        "-in",
-        "../leaf.pem",
-        "-noout",
-        "-subject",
-        "-nameopt",
-        "RFC2253,sep_multiline",
-    ];
+    let subject = ["x509", "-in", "../leaf.pem", "-noout", "-subject", "-nameopt", "RFC2253,sep_multiline"];
     let subject = run(contents, "openssl", &subject);
     let subject = String::from_utf8_lossy(&subject.stdout).into_owned();
     for (attribute, key) in [("UID", "passTypeIdentifier"), ("OU", "teamIdentifier")] {
@@ -284,10 +226,7 @@ fn read_tree(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn run(dir: &Path, program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(dir)
-        .output();
+    let output = Command::new(program).args(arguments).current_dir(dir).output();
     match output {
         Ok(output) => output,
         Err(error) => {

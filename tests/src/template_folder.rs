@@ -44,9 +44,7 @@ impl TemplateFolder {
                 ]
             }
         });
-        let mut folder = TemplateFolder {
-            files: BTreeMap::new(),
-        };
+        let mut folder = TemplateFolder { files: BTreeMap::new() };
         folder.set_pass(&pass);
         // Points per reference 3.9, at each scale.
         let images = [

@@ -22,12 +22,7 @@ pub struct Till {
 impl Till {
     /// `name` goes into `till`; the location is always "Rue Cler".
     pub fn new(http: &Client, base: &str, merchant_key: &str, name: &str) -> Till {
-        Till {
-            http: http.clone(),
-            base: base.to_owned(),
-            merchant_key: merchant_key.to_owned(),
-            name: name.to_owned(),
-        }
+        Till { http: http.clone(), base: base.to_owned(), merchant_key: merchant_key.to_owned(), name: name.to_owned() }
     }
 
     /// A key no sale has used yet.
@@ -54,11 +49,8 @@ impl Till {
 
     /// Any body, with or without a key.
     pub async fn send(&self, sale: Option<&str>, body: &Value) -> Answer {
-        let mut request = self
-            .http
-            .post(format!("{}/merchant/v1/redemptions", self.base))
-            .bearer_auth(&self.merchant_key)
-            .json(body);
+        let mut request =
+            self.http.post(format!("{}/merchant/v1/redemptions", self.base)).bearer_auth(&self.merchant_key).json(body);
         if let Some(sale) = sale {
             request = request.header("Idempotency-Key", sale);
         }

@@ -27,10 +27,7 @@ pub struct WebService {
 impl WebService {
     /// `base` is the `webServiceURL` as pass.json has it.
     pub fn new(http: &Client, base: &str) -> WebService {
-        WebService {
-            http: http.clone(),
-            base: base.to_owned(),
-        }
+        WebService { http: http.clone(), base: base.to_owned() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -38,10 +35,7 @@ impl WebService {
     }
 
     fn registration_url(&self, of: Registration<'_>) -> String {
-        self.url(&format!(
-            "/v1/devices/{}/registrations/{}/{}",
-            of.device, of.pass_type, of.serial
-        ))
+        self.url(&format!("/v1/devices/{}/registrations/{}/{}", of.device, of.pass_type, of.serial))
     }
 
     fn pass_url(&self, pass_type: &str, serial: &str) -> String {
@@ -49,15 +43,9 @@ impl WebService {
     }
 
     /// R: register, with the body Apple's documentation shows.
-    pub async fn register(
-        &self,
-        of: Registration<'_>,
-        authorization: Option<&str>,
-        push_token: &str,
-    ) -> Answer {
+    pub async fn register(&self, of: Registration<'_>, authorization: Option<&str>, push_token: &str) -> Answer {
         let body = json!({ "pushToken": push_token }).to_string();
-        self.register_raw(of, authorization, "application/json", body)
-            .await
+        self.register_raw(of, authorization, "application/json", body).await
     }
 
     /// R with any body and content type.
@@ -68,11 +56,7 @@ impl WebService {
         content_type: &str,
         body: String,
     ) -> Answer {
-        let mut request = self
-            .http
-            .post(self.registration_url(of))
-            .header(CONTENT_TYPE, content_type)
-            .body(body);
+        let mut request = self.http.post(self.registration_url(of)).header(CONTENT_TYPE, content_type).body(body);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
@@ -124,11 +108,7 @@ impl WebService {
 
     /// E: log, with any body and content type.
     pub async fn log(&self, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = self
-            .http
-            .post(self.url("/v1/log"))
-            .header(CONTENT_TYPE, content_type)
-            .body(body);
+        let request = self.http.post(self.url("/v1/log")).header(CONTENT_TYPE, content_type).body(body);
         Answer::to(request).await
     }
 }

@@ -73,13 +73,7 @@ impl World {
         let clock = Clock::settable(start);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let local = start_local(any_port, dir.path(), &clock, persistence).await;
-        World {
-            local,
-            clock,
-            http: client(),
-            dir,
-            persistence,
-        }
+        World { local, clock, http: client(), dir, persistence }
     }
 
     async fn open_bakery(&self, campaign: &Value) {
@@ -87,38 +81,17 @@ impl World {
         let template = TemplateFolder::coupon();
         office.put_template(CAMPAIGN, &template).await.expect(201);
         let created = office.put_campaign(CAMPAIGN, campaign).await;
-        assert!(
-            (200..300).contains(&created.status),
-            "{}: {}",
-            created.status,
-            created.text()
-        );
+        assert!((200..300).contains(&created.status), "{}: {}", created.status, created.text());
     }
 
     /// Stops the service and starts it again at the same address over the same data directory; the
     /// clock goes on. Queues and APNs start empty: phones must [`IPhone::apns_restarted`].
     pub async fn restart(self) -> World {
-        let World {
-            local,
-            clock,
-            http,
-            dir,
-            persistence,
-        } = self;
-        let address = local
-            .base_url()
-            .trim_start_matches("http://")
-            .parse()
-            .unwrap();
+        let World { local, clock, http, dir, persistence } = self;
+        let address = local.base_url().trim_start_matches("http://").parse().unwrap();
         local.stop().await;
         let local = start_local(address, dir.path(), &clock, persistence).await;
-        World {
-            local,
-            clock,
-            http,
-            dir,
-            persistence,
-        }
+        World { local, clock, http, dir, persistence }
     }
 
     /// Ends the story: the service stops in order.
@@ -182,10 +155,7 @@ impl World {
         let store = &self.local.app().store;
         let admin = store.key(self.local.merchant_key()).await.unwrap().unwrap();
         let key = format!("{role}-0123456789abcdef0123456789abcdef");
-        store
-            .put_key(&key, &admin.merchant_id, role, self.now())
-            .await
-            .unwrap();
+        store.put_key(&key, &admin.merchant_id, role, self.now()).await.unwrap();
         key
     }
 
@@ -211,9 +181,7 @@ impl World {
 
     /// Downloads the pass behind a link, as Safari does.
     pub async fn download(&self, pass: &Issued) -> Answer {
-        Answer::to(self.http.get(&pass.download_url))
-            .await
-            .expect(200)
+        Answer::to(self.http.get(&pass.download_url)).await.expect(200)
     }
 
     /// Issues a pass of the usual campaign and adds it to a new iPhone.
@@ -229,12 +197,7 @@ impl World {
     ///
     /// For what workers do a moment after an answer. Every ask is a real request, so this yields
     /// by itself; after [`PATIENCE`] the story fails with the last answer.
-    pub async fn until<T, F>(
-        &self,
-        what: &str,
-        mut ask: impl FnMut() -> F,
-        right: impl Fn(&T) -> bool,
-    ) -> T
+    pub async fn until<T, F>(&self, what: &str, mut ask: impl FnMut() -> F, right: impl Fn(&T) -> bool) -> T
     where
         T: std::fmt::Debug,
         F: Future<Output = T>,
@@ -245,20 +208,12 @@ impl World {
             if right(&answer) {
                 return answer;
             }
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "never came: {what}; last: {answer:?}"
-            );
+            assert!(begun.elapsed() < PATIENCE, "never came: {what}; last: {answer:?}");
         }
     }
 }
 
-async fn start_local(
-    listen: SocketAddr,
-    dir: &Path,
-    clock: &Clock,
-    persistence: Persistence,
-) -> Local {
+async fn start_local(listen: SocketAddr, dir: &Path, clock: &Clock, persistence: Persistence) -> Local {
     let identities = format!("file:{}", certificates().display());
     let options = Options {
         listen,
@@ -277,12 +232,7 @@ async fn start_local(
 }
 
 fn client() -> Client {
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
+    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build().unwrap()
 }
 
 /// The root that every package must chain to.
@@ -298,10 +248,7 @@ fn certificates() -> &'static Path {
             let dir = TempDir::new().unwrap();
             let chain = make_chain(PASS_TYPE, TEAM).unwrap();
             chain.write(dir.path()).unwrap();
-            let other = chain
-                .wwdr
-                .issue(OTHER_PASS_TYPE, TEAM, Validity::LEAF)
-                .unwrap();
+            let other = chain.wwdr.issue(OTHER_PASS_TYPE, TEAM, Validity::LEAF).unwrap();
             other.write(dir.path(), &chain.wwdr).unwrap();
             dir
         })

@@ -14,11 +14,7 @@ async fn an_android_token_is_never_sent_to_apns() {
     let mut android = world.iphone().as_android();
     assert_eq!(android.add(&world.download(&pass).await.body).await, 201);
     // Pass2U and Passworks name themselves in a header.
-    let url = format!(
-        "{}/v1/devices/pass2u/registrations/{PASS_TYPE}/{}",
-        world.base(),
-        pass.serial
-    );
+    let url = format!("{}/v1/devices/pass2u/registrations/{PASS_TYPE}/{}", world.base(), pass.serial);
     let token = "cd".repeat(32);
     let request = world
         .http()
@@ -35,18 +31,12 @@ async fn an_android_token_is_never_sent_to_apns() {
     world.pass_time(Duration::from_secs(15)).await;
     phone.hear(world.apns()).await;
     let pushes = world.apns().pushes();
-    assert!(
-        pushes.iter().all(|push| push.token == phone.push_token()),
-        "an Android token was sent to APNs"
-    );
+    assert!(pushes.iter().all(|push| push.token == phone.push_token()), "an Android token was sent to APNs");
     assert_eq!(world.back_office().get(&pass).await["devices"], 3);
 
     // It asks by itself, and gets the same.
     assert_eq!(android.pushed(PASS_TYPE).await, [pass.serial.as_str()]);
-    assert_eq!(
-        android.pass(&pass.serial).manifest,
-        phone.pass(&pass.serial).manifest
-    );
+    assert_eq!(android.pass(&pass.serial).manifest, phone.pass(&pass.serial).manifest);
     phone.was_content();
     android.was_content();
     world.end().await;
@@ -56,22 +46,12 @@ async fn an_android_token_is_never_sent_to_apns() {
 async fn an_android_push_token_need_not_be_hex() {
     let world = World::new().await;
     let (pass, phone) = world.customer("Ada").await;
-    let token = phone
-        .pass(&pass.serial)
-        .text("authenticationToken")
-        .to_owned();
+    let token = phone.pass(&pass.serial).text("authenticationToken").to_owned();
     let authorization = format!("AndroidPass {token}");
-    let of = passloop_tests::web_service::Registration {
-        device: "android",
-        pass_type: PASS_TYPE,
-        serial: &pass.serial,
-    };
+    let of =
+        passloop_tests::web_service::Registration { device: "android", pass_type: PASS_TYPE, serial: &pass.serial };
     let firebase = "dQw4w9WgXcQ:APA91bE-x_y9";
-    world
-        .web_service()
-        .register(of, Some(&authorization), firebase)
-        .await
-        .expect(201);
+    world.web_service().register(of, Some(&authorization), firebase).await.expect(201);
     phone.was_content();
     world.end().await;
 }

@@ -15,13 +15,7 @@ async fn add_to_another(world: &World, pass: &Issued) -> IPhone {
 
 async fn devices_become(world: &World, pass: &Issued, count: u64) {
     let office = world.back_office();
-    world
-        .until(
-            "cleaned up",
-            || office.get(pass),
-            |seen| seen["devices"] == count,
-        )
-        .await;
+    world.until("cleaned up", || office.get(pass), |seen| seen["devices"] == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,10 +26,7 @@ async fn a_push_is_what_apple_expects() {
     world.till().redeem(&pass.barcode).await.expect(201);
     phone.hear(world.apns()).await;
     let pushes = world.apns().pushes();
-    let push = pushes
-        .iter()
-        .find(|push| push.token == phone.push_token())
-        .unwrap();
+    let push = pushes.iter().find(|push| push.token == phone.push_token()).unwrap();
     assert_eq!(push.topic, PASS_TYPE);
     assert_eq!(push.payload, "{}");
     phone.was_content();
@@ -48,19 +39,10 @@ async fn gone_since_after_the_registration_removes_it() {
     let (pass, phone) = world.customer("Ada").await;
     let gone = world.now() + Duration::from_secs(60);
     world.advance(Duration::from_secs(120));
-    world.apns().answer(
-        phone.push_token(),
-        410,
-        "Unregistered",
-        Some(gone.as_millisecond()),
-    );
+    world.apns().answer(phone.push_token(), 410, "Unregistered", Some(gone.as_millisecond()));
     world.till().redeem(&pass.barcode).await.expect(201);
     devices_become(&world, &pass, 0).await;
-    world
-        .web_service()
-        .list(phone.device(), PASS_TYPE, None)
-        .await
-        .expect(204);
+    world.web_service().list(phone.device(), PASS_TYPE, None).await.expect(204);
     world.end().await;
 }
 
@@ -69,12 +51,7 @@ async fn gone_since_before_the_registration_keeps_it() {
     let world = World::new().await;
     let (pass, mut phone) = world.customer("Ada").await;
     let gone = world.now() - Duration::from_secs(60);
-    world.apns().answer(
-        phone.push_token(),
-        410,
-        "Unregistered",
-        Some(gone.as_millisecond()),
-    );
+    world.apns().answer(phone.push_token(), 410, "Unregistered", Some(gone.as_millisecond()));
     world.till().redeem(&pass.barcode).await.expect(201);
     // The next push goes to the same token again: it was kept.
     world.apns().wait_for(phone.push_token(), 1, PATIENCE).await;
@@ -103,26 +80,14 @@ async fn registering_again_after_gone_keeps_the_registration() {
         pass_type: PASS_TYPE,
         serial: &pass.serial,
     };
-    world
-        .web_service()
-        .register(of, Some(&authorization), phone.push_token())
-        .await
-        .expect(200);
-    world.apns().answer(
-        phone.push_token(),
-        410,
-        "Unregistered",
-        Some(gone.as_millisecond()),
-    );
+    world.web_service().register(of, Some(&authorization), phone.push_token()).await.expect(200);
+    world.apns().answer(phone.push_token(), 410, "Unregistered", Some(gone.as_millisecond()));
     world.till().redeem(&pass.barcode).await.expect(201);
     world.apns().wait_for(phone.push_token(), 1, PATIENCE).await;
     world.apns().answer_normally(phone.push_token());
     world.pass_time(Duration::from_secs(15)).await;
     let pushes = world.apns().wait_for(phone.push_token(), 2, PATIENCE).await;
-    assert!(
-        pushes.len() >= 2,
-        "the registration was removed although it is newer than the 410"
-    );
+    assert!(pushes.len() >= 2, "the registration was removed although it is newer than the 410");
     assert_eq!(world.back_office().get(&pass).await["devices"], 1);
     while phone.pass(&pass.serial).value("offer") != "Half-price coffee" {
         phone.hear(world.apns()).await;
@@ -151,15 +116,9 @@ async fn one_bad_token_does_not_stop_the_others_b12() {
     let throttled = add_to_another(&world, &pass).await;
     let mut good = add_to_another(&world, &pass).await;
     let mut also_good = add_to_another(&world, &pass).await;
-    world
-        .apns()
-        .answer(gone.push_token(), 410, "Unregistered", None);
-    world
-        .apns()
-        .answer(broken.push_token(), 400, "BadDeviceToken", None);
-    world
-        .apns()
-        .answer(throttled.push_token(), 429, "TooManyRequests", None);
+    world.apns().answer(gone.push_token(), 410, "Unregistered", None);
+    world.apns().answer(broken.push_token(), 400, "BadDeviceToken", None);
+    world.apns().answer(throttled.push_token(), 429, "TooManyRequests", None);
     world.till().redeem(&pass.barcode).await.expect(201);
     good.hear(world.apns()).await;
     also_good.hear(world.apns()).await;
@@ -175,23 +134,14 @@ async fn one_bad_token_does_not_stop_the_others_b12() {
 async fn a_service_that_is_down_is_asked_again() {
     let world = World::new().await;
     let (pass, mut phone) = world.customer("Ada").await;
-    world
-        .apns()
-        .answer(phone.push_token(), 503, "ServiceUnavailable", None);
+    world.apns().answer(phone.push_token(), 503, "ServiceUnavailable", None);
     world.till().redeem(&pass.barcode).await.expect(201);
-    let refused = world
-        .apns()
-        .wait_for(phone.push_token(), 1, PATIENCE)
-        .await
-        .len();
+    let refused = world.apns().wait_for(phone.push_token(), 1, PATIENCE).await.len();
     assert!(refused >= 1);
     world.apns().answer_normally(phone.push_token());
     // The sweep sends what is overdue again (design 3).
     world.pass_time(Duration::from_secs(600)).await;
-    let pushes = world
-        .apns()
-        .wait_for(phone.push_token(), refused + 1, PATIENCE)
-        .await;
+    let pushes = world.apns().wait_for(phone.push_token(), refused + 1, PATIENCE).await;
     assert!(pushes.len() > refused, "never pushed again");
     phone.hear(world.apns()).await;
     assert_eq!(world.back_office().get(&pass).await["devices"], 1);
@@ -204,13 +154,8 @@ async fn a_phone_that_was_refused_once_does_not_hold_up_a_later_change() {
     let world = World::new().await;
     let office = world.back_office();
     let (pass, mut phone) = world.customer("Ada").await;
-    world
-        .apns()
-        .answer(phone.push_token(), 500, "InternalServerError", None);
-    office
-        .patch_holder(&pass, json!({ "name": "Augusta" }))
-        .await
-        .expect(200);
+    world.apns().answer(phone.push_token(), 500, "InternalServerError", None);
+    office.patch_holder(&pass, json!({ "name": "Augusta" })).await.expect(200);
     world.apns().wait_for(phone.push_token(), 1, PATIENCE).await;
     world.apns().answer_normally(phone.push_token());
     world.till().redeem(&pass.barcode).await.expect(201);

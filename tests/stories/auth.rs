@@ -53,18 +53,9 @@ async fn without_the_right_key_everything_is_401() {
 async fn an_office_with_a_wrong_key_changes_nothing() {
     let world = World::new().await;
     let stranger = world.back_office_with("0123456789abcdef0123456789abcdef");
-    stranger
-        .put_template(CAMPAIGN, &TemplateFolder::coupon())
-        .await
-        .any_problem(&[401]);
-    stranger
-        .put_campaign(CAMPAIGN, &two_offers())
-        .await
-        .any_problem(&[401]);
-    stranger
-        .post_pass(&json!({ "campaignId": CAMPAIGN }))
-        .await
-        .any_problem(&[401]);
+    stranger.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.any_problem(&[401]);
+    stranger.put_campaign(CAMPAIGN, &two_offers()).await.any_problem(&[401]);
+    stranger.post_pass(&json!({ "campaignId": CAMPAIGN })).await.any_problem(&[401]);
     world.end().await;
 }
 
@@ -76,18 +67,9 @@ async fn a_till_redeems_and_reads_no_more_than_its_role() {
     let till = Till::new(world.http(), world.base(), &key, "till 1");
     till.redeem(&pass.barcode).await.expect(201);
     let office = world.back_office_with(&key);
-    office
-        .put_template("t", &TemplateFolder::coupon())
-        .await
-        .any_problem(&[403]);
-    office
-        .put_campaign("c", &two_offers())
-        .await
-        .any_problem(&[403]);
-    office
-        .post_pass(&json!({ "campaignId": CAMPAIGN }))
-        .await
-        .any_problem(&[403]);
+    office.put_template("t", &TemplateFolder::coupon()).await.any_problem(&[403]);
+    office.put_campaign("c", &two_offers()).await.any_problem(&[403]);
+    office.post_pass(&json!({ "campaignId": CAMPAIGN })).await.any_problem(&[403]);
     office.void(&pass).await.any_problem(&[403]);
     world.end().await;
 }
@@ -98,13 +80,7 @@ async fn an_issuer_issues_but_changes_no_campaign() {
     let office = world.back_office_with(&world.key_with_role(Role::Issue).await);
     let pass = office.issue("Ada").await;
     assert_eq!(office.get(&pass).await["state"], "redeemable");
-    office
-        .put_template("t", &TemplateFolder::coupon())
-        .await
-        .any_problem(&[403]);
-    office
-        .put_campaign("c", &two_offers())
-        .await
-        .any_problem(&[403]);
+    office.put_template("t", &TemplateFolder::coupon()).await.any_problem(&[403]);
+    office.put_campaign("c", &two_offers()).await.any_problem(&[403]);
     world.end().await;
 }

@@ -59,10 +59,7 @@ async fn a_change_there_and_back_again_leaves_every_phone_right() {
     office.put_campaign(CAMPAIGN, &campaign).await.expect(200);
     phone.pushed(PASS_TYPE).await;
     assert_eq!(phone.pass(&pass.serial).value("offer"), "Two croissants");
-    office
-        .put_campaign(CAMPAIGN, &two_offers())
-        .await
-        .expect(200);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(200);
     phone.pushed(PASS_TYPE).await;
     assert_eq!(phone.pass(&pass.serial).value("offer"), "Free croissant");
     phone.nothing_new(PASS_TYPE).await;
@@ -80,14 +77,8 @@ async fn a_new_template_version_reaches_every_pass_it_alters() {
     });
     office.put_template(CAMPAIGN, &folder).await.expect(201);
     assert_eq!(phone.pushed(PASS_TYPE).await, [pass.serial.as_str()]);
-    assert_eq!(
-        phone.pass(&pass.serial).text("backgroundColor"),
-        "rgb(10, 20, 30)"
-    );
-    assert_eq!(
-        phone.pass(&pass.serial).barcode(),
-        Some(pass.barcode.as_str())
-    );
+    assert_eq!(phone.pass(&pass.serial).text("backgroundColor"), "rgb(10, 20, 30)");
+    assert_eq!(phone.pass(&pass.serial).barcode(), Some(pass.barcode.as_str()));
     phone.nothing_new(PASS_TYPE).await;
     phone.was_content();
     world.end().await;

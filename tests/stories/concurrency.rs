@@ -23,10 +23,7 @@ async fn a_phone_that_asks_during_a_storm_of_changes_ends_up_to_date_b7() {
             changes.spawn(async move {
                 for number in 0..8 {
                     let name = format!("{writer}-{number}");
-                    office
-                        .patch_holder(&pass, json!({ "name": name }))
-                        .await
-                        .expect(200);
+                    office.patch_holder(&pass, json!({ "name": name })).await.expect(200);
                 }
             });
         }
@@ -52,18 +49,9 @@ async fn a_phone_that_asks_during_a_storm_of_changes_ends_up_to_date_b7() {
     for pass in [&first, &second] {
         let authorization = phone.authorization(&pass.serial);
         let held = phone.last_modified(&pass.serial);
-        service
-            .pass(PASS_TYPE, &pass.serial, Some(&authorization), Some(held))
-            .await
-            .expect(304);
-        let fresh = service
-            .pass(PASS_TYPE, &pass.serial, Some(&authorization), None)
-            .await
-            .expect(200);
-        let fresh = passloop_tests::package::Package::open(
-            &fresh.body,
-            &passloop_tests::world::root_certificate(),
-        );
+        service.pass(PASS_TYPE, &pass.serial, Some(&authorization), Some(held)).await.expect(304);
+        let fresh = service.pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
+        let fresh = passloop_tests::package::Package::open(&fresh.body, &passloop_tests::world::root_certificate());
         assert_eq!(fresh.unwrap().manifest, phone.pass(&pass.serial).manifest);
         // 1 when issued, and one later for each of the 16 patches that all showed.
         assert_eq!(office.get(pass).await["version"], 17);

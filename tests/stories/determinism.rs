@@ -14,10 +14,7 @@ async fn whoever_asks_and_however_often_the_manifest_is_the_same() {
         // Time alone changes nothing.
         world.advance(std::time::Duration::from_secs(hours * 3600));
         let link = world.download(&pass).await;
-        let fetched = world
-            .web_service()
-            .pass(PASS_TYPE, &pass.serial, Some(&authorization), None)
-            .await;
+        let fetched = world.web_service().pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await;
         for answer in [link, fetched.expect(200)] {
             let package = Package::open(&answer.body, &root_certificate()).unwrap();
             assert_eq!(package.manifest, manifest);
@@ -36,14 +33,8 @@ async fn a_restarted_service_makes_the_same_manifest() {
     let held = phone.last_modified(&pass.serial).to_owned();
     let world = world.restart().await;
     let service = world.web_service();
-    service
-        .pass(PASS_TYPE, &pass.serial, Some(&authorization), Some(&held))
-        .await
-        .expect(304);
-    let fetched = service
-        .pass(PASS_TYPE, &pass.serial, Some(&authorization), None)
-        .await
-        .expect(200);
+    service.pass(PASS_TYPE, &pass.serial, Some(&authorization), Some(&held)).await.expect(304);
+    let fetched = service.pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
     let package = Package::open(&fetched.body, &root_certificate()).unwrap();
     assert_eq!(package.manifest, manifest);
     phone.was_content();

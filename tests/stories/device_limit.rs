@@ -13,11 +13,7 @@ async fn world_for_one_device(on_too_many: &str) -> World {
 }
 
 fn second_device(pass: &Issued) -> Registration<'_> {
-    Registration {
-        device: "second",
-        pass_type: &pass.pass_type,
-        serial: &pass.serial,
-    }
+    Registration { device: "second", pass_type: &pass.pass_type, serial: &pass.serial }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,14 +24,9 @@ async fn refuse_answers_401_to_the_extra_copy_only() {
     let authorization = phone.authorization(&pass.serial);
     let service = world.web_service();
     let token = "ab".repeat(32);
-    let answer = service
-        .register(second_device(&pass), Some(&authorization), &token)
-        .await;
+    let answer = service.register(second_device(&pass), Some(&authorization), &token).await;
     answer.expect(401);
-    service
-        .list("second", &pass.pass_type, None)
-        .await
-        .expect(204);
+    service.list("second", &pass.pass_type, None).await.expect(204);
     assert_eq!(office.get(&pass).await["devices"], 1);
     // The first device is known and stays so, with a rotated token too.
     assert_eq!(phone.rotate_push_token_only().await, [200]);
@@ -44,9 +35,7 @@ async fn refuse_answers_401_to_the_extra_copy_only() {
     assert_eq!(phone.pass(&pass.serial).barcode(), None);
     // When the first one leaves there is room again.
     phone.delete(&pass.serial).await;
-    let answer = service
-        .register(second_device(&pass), Some(&authorization), &token)
-        .await;
+    let answer = service.register(second_device(&pass), Some(&authorization), &token).await;
     answer.expect(201);
     phone.was_content();
     world.end().await;
@@ -78,17 +67,11 @@ async fn void_voids_the_pass_for_everybody() {
     let authorization = phone.authorization(&pass.serial);
     let token = "ab".repeat(32);
     let service = world.web_service();
-    service
-        .register(second_device(&pass), Some(&authorization), &token)
-        .await;
+    service.register(second_device(&pass), Some(&authorization), &token).await;
     phone.hear(world.apns()).await;
     assert_eq!(phone.pass(&pass.serial).pass["voided"], true);
     assert_eq!(office.get(&pass).await["state"], "voided");
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "voided");
+    world.till().redeem(&pass.barcode).await.problem(409, "voided");
     phone.was_content();
     world.end().await;
 }

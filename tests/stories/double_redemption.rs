@@ -8,20 +8,12 @@ use tokio::task::JoinSet;
 async fn the_second_till_learns_which_redemption_counted() {
     let world = World::new().await;
     let pass = world.back_office().issue("Ada").await;
-    let counted = world
-        .till_named("till 1")
-        .redeem(&pass.barcode)
-        .await
-        .expect(201)
-        .json();
+    let counted = world.till_named("till 1").redeem(&pass.barcode).await.expect(201).json();
     world.advance(std::time::Duration::from_secs(5));
     let refused = world.till_named("till 2").redeem(&pass.barcode).await;
     let problem = refused.problem(409, "already_redeemed");
     names_the_one_that_counted(&problem, &counted);
-    let by_serial = world
-        .till()
-        .redeem_pass(&pass.pass_type, &pass.serial)
-        .await;
+    let by_serial = world.till().redeem_pass(&pass.pass_type, &pass.serial).await;
     names_the_one_that_counted(&by_serial.problem(409, "already_redeemed"), &counted);
     world.end().await;
 }
@@ -54,11 +46,7 @@ async fn race(tills: usize) {
         let barcode = pass.barcode.clone();
         sales.spawn(async move { till.redeem(&barcode).await });
     }
-    let (won, lost): (Vec<_>, Vec<_>) = sales
-        .join_all()
-        .await
-        .into_iter()
-        .partition(|answer| answer.status == 201);
+    let (won, lost): (Vec<_>, Vec<_>) = sales.join_all().await.into_iter().partition(|answer| answer.status == 201);
     assert_eq!(won.len(), 1, "{} tills redeemed", won.len());
     let counted = won[0].json();
     for answer in &lost {
@@ -66,11 +54,7 @@ async fn race(tills: usize) {
     }
     assert_eq!(office.get(&pass).await["version"], 2);
     let history = office.history(&pass).await;
-    assert_eq!(
-        history.iter().filter(|kind| *kind == "redeemed").count(),
-        1,
-        "{history:?}"
-    );
+    assert_eq!(history.iter().filter(|kind| *kind == "redeemed").count(), 1, "{history:?}");
     phone.hear(world.apns()).await;
     assert_eq!(phone.pass(&pass.serial).barcode(), None);
     phone.was_content();

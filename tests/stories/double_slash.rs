@@ -10,32 +10,13 @@ async fn every_call_works_below_a_double_slash() {
     let (pass, phone) = world.customer("Ada").await;
     let service = WebService::new(world.http(), &format!("{}/", world.base()));
     let authorization = phone.authorization(&pass.serial);
-    let of = Registration {
-        device: "kde",
-        pass_type: PASS_TYPE,
-        serial: &pass.serial,
-    };
-    service
-        .register(of, Some(&authorization), &"ab".repeat(32))
-        .await
-        .expect(201);
+    let of = Registration { device: "kde", pass_type: PASS_TYPE, serial: &pass.serial };
+    service.register(of, Some(&authorization), &"ab".repeat(32)).await.expect(201);
     service.list("kde", PASS_TYPE, None).await.expect(200);
-    service
-        .pass(PASS_TYPE, &pass.serial, Some(&authorization), None)
-        .await
-        .expect(200);
-    service
-        .head(PASS_TYPE, &pass.serial, Some(&authorization), None)
-        .await
-        .expect(200);
-    service
-        .unregister(of, Some(&authorization))
-        .await
-        .expect(200);
-    service
-        .log("application/json", br#"{"logs":["x"]}"#.to_vec())
-        .await
-        .expect(200);
+    service.pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
+    service.head(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
+    service.unregister(of, Some(&authorization)).await.expect(200);
+    service.log("application/json", br#"{"logs":["x"]}"#.to_vec()).await.expect(200);
     service.list("kde", PASS_TYPE, None).await.expect(204);
     phone.was_content();
     world.end().await;

@@ -33,8 +33,7 @@ async fn a_new_phone_registers_lists_and_fetches() {
 async fn a_new_pass_is_described_as_the_contract_says() {
     let world = World::new().await;
     let office = world.back_office();
-    let body =
-        json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Ada" } });
+    let body = json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Ada" } });
     let created = office.post_pass(&body).await.expect(201).json();
     for (key, value) in [
         ("passTypeIdentifier", json!(PASS_TYPE)),
@@ -42,10 +41,7 @@ async fn a_new_pass_is_described_as_the_contract_says() {
         ("campaignId", json!(CAMPAIGN)),
         ("state", json!("redeemable")),
         ("version", json!(1)),
-        (
-            "offer",
-            json!({ "offerId": "free-croissant", "title": "Free croissant" }),
-        ),
+        ("offer", json!({ "offerId": "free-croissant", "title": "Free croissant" })),
         ("devices", json!(0)),
         ("nextOfferAt", json!(null)),
     ] {
@@ -56,15 +52,9 @@ async fn a_new_pass_is_described_as_the_contract_says() {
     assert_eq!(created["createdAt"], now.as_str());
     assert_eq!(created["updatedAt"], now.as_str());
     // At least 96 random bits need 16 characters of base64.
-    assert!(
-        created["barcode"].as_str().unwrap().len() >= 16,
-        "{created}"
-    );
+    assert!(created["barcode"].as_str().unwrap().len() >= 16, "{created}");
     let landing = created["landingUrl"].as_str().unwrap();
-    assert!(
-        landing.starts_with(&format!("{}/p/", world.base())),
-        "{landing}"
-    );
+    assert!(landing.starts_with(&format!("{}/p/", world.base())), "{landing}");
     assert_eq!(created["downloadUrl"], format!("{landing}.pkpass"));
     let pass = passloop_tests::back_office::Issued::read(&created);
     assert_eq!(office.get(&pass).await, created);
@@ -75,12 +65,10 @@ async fn a_new_pass_is_described_as_the_contract_says() {
 async fn a_serial_number_is_given_out_once() {
     let world = World::new().await;
     let office = world.back_office();
-    let body =
-        json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Ada" } });
+    let body = json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Ada" } });
     office.post_pass(&body).await.expect(201);
     // Reference 1.1: (type, serial) is the pass's identity.
-    let other =
-        json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Bob" } });
+    let other = json!({ "campaignId": CAMPAIGN, "serialNumber": "LEVAIN-1", "holder": { "name": "Bob" } });
     office.post_pass(&other).await.any_problem(&[409]);
     world.end().await;
 }
@@ -96,20 +84,10 @@ async fn deleting_the_pass_unregisters_and_may_be_repeated_b8() {
     // B8: peers compare the wrong id and delete nothing.
     assert_eq!(office.get(&pass).await["devices"], 0);
     let service = world.web_service();
-    service
-        .list(&registration, PASS_TYPE, None)
-        .await
-        .expect(204);
+    service.list(&registration, PASS_TYPE, None).await.expect(204);
     // Contract 3: 200 always when authorised.
-    let of = Registration {
-        device: &registration,
-        pass_type: PASS_TYPE,
-        serial: &pass.serial,
-    };
-    service
-        .unregister(of, Some(&authorization))
-        .await
-        .expect(200);
+    let of = Registration { device: &registration, pass_type: PASS_TYPE, serial: &pass.serial };
+    service.unregister(of, Some(&authorization)).await.expect(200);
     phone.was_content();
     world.end().await;
 }
@@ -123,14 +101,8 @@ async fn a_second_pass_of_the_type_joins_the_first() {
     let package = world.download(&second).await;
     assert_eq!(phone.add(&package.body).await, 201);
     phone.nothing_new(PASS_TYPE).await;
-    assert_eq!(
-        phone.pass(&second.serial).barcode(),
-        Some(second.barcode.as_str())
-    );
-    assert_eq!(
-        phone.pass(&first.serial).barcode(),
-        Some(first.barcode.as_str())
-    );
+    assert_eq!(phone.pass(&second.serial).barcode(), Some(second.barcode.as_str()));
+    assert_eq!(phone.pass(&first.serial).barcode(), Some(first.barcode.as_str()));
     phone.was_content();
     world.end().await;
 }
@@ -145,10 +117,7 @@ async fn two_customers_never_see_each_other_b18() {
     let bobs_pass = bobs.pass(&bob.serial);
     let adas_pass = adas.pass(&ada.serial);
     // B9: one secret per pass.
-    assert_ne!(
-        bobs_pass.text("authenticationToken"),
-        adas_pass.text("authenticationToken")
-    );
+    assert_ne!(bobs_pass.text("authenticationToken"), adas_pass.text("authenticationToken"));
     assert!(!bobs_pass.pass.to_string().contains("Ada"));
     adas.was_content();
     bobs.was_content();

@@ -14,30 +14,18 @@ async fn the_same_key_and_body_give_the_first_answer_again() {
     let world = World::new().await;
     let office = world.back_office();
     let pass = office.issue("Ada").await;
-    let first = world
-        .till()
-        .redeem_as("sale 17", &pass.barcode)
-        .await
-        .expect(201);
+    let first = world.till().redeem_as("sale 17", &pass.barcode).await.expect(201);
     assert_eq!(first.header("idempotency-replayed"), None);
     // Kept 30 days: whatever happened to the pass meanwhile.
     for pause in [0, 15, 3600, 29 * 86_400] {
         world.pass_time(Duration::from_secs(pause)).await;
-        let again = world
-            .till()
-            .redeem_as("sale 17", &pass.barcode)
-            .await
-            .expect(201);
+        let again = world.till().redeem_as("sale 17", &pass.barcode).await.expect(201);
         assert_eq!(again.header("idempotency-replayed"), Some("true"));
         assert_eq!(again.json(), first.json());
         assert_eq!(again.header("content-type"), first.header("content-type"));
     }
     let history = office.history(&pass).await;
-    assert_eq!(
-        history.iter().filter(|kind| *kind == "redeemed").count(),
-        1,
-        "{history:?}"
-    );
+    assert_eq!(history.iter().filter(|kind| *kind == "redeemed").count(), 1, "{history:?}");
     world.end().await;
 }
 
@@ -47,17 +35,10 @@ async fn the_same_key_with_another_body_is_refused() {
     let office = world.back_office();
     let ada = office.issue("Ada").await;
     let bob = office.issue("Bob").await;
-    world
-        .till()
-        .redeem_as("sale 17", &ada.barcode)
-        .await
-        .expect(201);
+    world.till().redeem_as("sale 17", &ada.barcode).await.expect(201);
     let reused = world.till().redeem_as("sale 17", &bob.barcode).await;
     reused.problem(422, "idempotency_key_reused");
-    let other_till = world
-        .till_named("till 2")
-        .redeem_as("sale 17", &ada.barcode)
-        .await;
+    let other_till = world.till_named("till 2").redeem_as("sale 17", &ada.barcode).await;
     other_till.problem(422, "idempotency_key_reused");
     assert_eq!(office.get(&bob).await["state"], "redeemable");
     world.end().await;
@@ -73,9 +54,7 @@ async fn a_redemption_without_a_proper_key_is_400_and_does_nothing() {
     till.send(None, &body).await.any_problem(&[400]);
     // 1 to 64 printable ASCII characters.
     till.send(Some(""), &body).await.any_problem(&[400]);
-    till.send(Some(&"k".repeat(65)), &body)
-        .await
-        .any_problem(&[400]);
+    till.send(Some(&"k".repeat(65)), &body).await.any_problem(&[400]);
     till.send(Some("clé"), &body).await.any_problem(&[400]);
     till.send(Some("a\tb"), &body).await.any_problem(&[400]);
     assert_eq!(office.get(&pass).await["state"], "redeemable");
@@ -103,23 +82,12 @@ async fn one_key_sent_many_times_at_once_redeems_once() {
         }
     }
     assert!(!receipts.is_empty());
-    assert!(
-        receipts.iter().all(|receipt| *receipt == receipts[0]),
-        "{receipts:?}"
-    );
-    let after = world
-        .till()
-        .redeem_as("sale 17", &pass.barcode)
-        .await
-        .expect(201);
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
+    let after = world.till().redeem_as("sale 17", &pass.barcode).await.expect(201);
     assert_eq!(after.header("idempotency-replayed"), Some("true"));
     assert_eq!(after.json(), receipts[0]);
     let history = office.history(&pass).await;
-    assert_eq!(
-        history.iter().filter(|kind| *kind == "redeemed").count(),
-        1,
-        "{history:?}"
-    );
+    assert_eq!(history.iter().filter(|kind| *kind == "redeemed").count(), 1, "{history:?}");
     world.end().await;
 }
 
@@ -129,9 +97,7 @@ async fn issuing_twice_under_one_key_makes_one_pass() {
     let office = world.back_office();
     let body = json!({ "campaignId": CAMPAIGN, "holder": { "name": "Ada" } });
     let send = |body: serde_json::Value| {
-        let request = office
-            .request(Method::POST, "/passes")
-            .header("Idempotency-Key", "order 4711");
+        let request = office.request(Method::POST, "/passes").header("Idempotency-Key", "order 4711");
         passloop_tests::answer::Answer::to(request.json(&body))
     };
     let first = send(body.clone()).await.expect(201);
@@ -147,15 +113,8 @@ async fn issuing_twice_under_one_key_makes_one_pass() {
 async fn different_keys_are_different_sales() {
     let world = World::new().await;
     let pass = world.back_office().issue("Ada").await;
-    world
-        .till()
-        .redeem_as(&Till::new_sale(), &pass.barcode)
-        .await
-        .expect(201);
-    let second = world
-        .till()
-        .redeem_as(&Till::new_sale(), &pass.barcode)
-        .await;
+    world.till().redeem_as(&Till::new_sale(), &pass.barcode).await.expect(201);
+    let second = world.till().redeem_as(&Till::new_sale(), &pass.barcode).await;
     second.problem(409, "already_redeemed");
     assert_eq!(second.header("idempotency-replayed"), None);
     world.end().await;

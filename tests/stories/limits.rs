@@ -19,22 +19,14 @@ async fn an_offer_with_limit_3_is_redeemed_three_times_then_used() {
         assert_eq!(seen["state"], "redeemable", "before redemption {number}");
         let barcode = seen["barcode"].as_str().unwrap();
         let redeemed = world.till().redeem(barcode).await.expect(201).json();
-        assert_eq!(
-            redeemed["nextOfferAt"].is_string(),
-            number == 3,
-            "{redeemed}"
-        );
+        assert_eq!(redeemed["nextOfferAt"].is_string(), number == 3, "{redeemed}");
         ids.push(redeemed["redemptionId"].as_str().unwrap().to_owned());
     }
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 3, "a redemption id came again");
     assert_eq!(office.get(&pass).await["state"], "redeemed");
-    world
-        .till()
-        .redeem_pass(&pass.pass_type, &pass.serial)
-        .await
-        .problem(409, "already_redeemed");
+    world.till().redeem_pass(&pass.pass_type, &pass.serial).await.problem(409, "already_redeemed");
     while phone.pass(&pass.serial).barcode().is_some() {
         phone.hear(world.apns()).await;
     }
@@ -53,26 +45,14 @@ async fn impossible_limits_are_refused_by_path() {
         campaign["offers"][0]["redemptionLimit"] = limit.clone();
         let answer = world.back_office().put_campaign("limits", &campaign).await;
         answer.any_problem(&[400, 422]);
-        assert!(
-            answer
-                .problem_paths()
-                .contains(&"/offers/0/redemptionLimit".to_owned()),
-            "{limit}: {}",
-            answer.text()
-        );
+        assert!(answer.problem_paths().contains(&"/offers/0/redemptionLimit".to_owned()), "{limit}: {}", answer.text());
     }
     for seconds in [json!(-1), json!(31_536_001), json!("15")] {
         let mut campaign = two_offers();
         campaign["nextOfferAfterSeconds"] = seconds.clone();
         let answer = world.back_office().put_campaign("limits", &campaign).await;
         answer.any_problem(&[400, 422]);
-        assert!(
-            answer
-                .problem_paths()
-                .contains(&"/nextOfferAfterSeconds".to_owned()),
-            "{seconds}: {}",
-            answer.text()
-        );
+        assert!(answer.problem_paths().contains(&"/nextOfferAfterSeconds".to_owned()), "{seconds}: {}", answer.text());
     }
     world.end().await;
 }

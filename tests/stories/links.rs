@@ -17,11 +17,7 @@ async fn an_iphone_is_offered_to_add_to_apple_wallet() {
     let world = World::new().await;
     let pass = world.back_office().issue("Ada").await;
     let page = visit(&world, &pass.landing_url, IPHONE).await.expect(200);
-    assert!(
-        page.header("content-type")
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(page.header("content-type").unwrap().starts_with("text/html"));
     let text = page.text();
     assert!(text.contains("Add to Apple Wallet"), "{text}");
     assert!(text.contains(".pkpass"), "{text}");
@@ -37,10 +33,7 @@ async fn elsewhere_there_is_a_qr_code_of_the_link() {
     let pass = world.back_office().issue("Ada").await;
     let page = visit(&world, &pass.landing_url, WINDOWS).await.expect(200);
     let text = page.text();
-    assert!(
-        text.contains("<svg") || text.contains("image/svg+xml"),
-        "{text}"
-    );
+    assert!(text.contains("<svg") || text.contains("image/svg+xml"), "{text}");
     assert!(!text.contains(&pass.barcode));
     world.end().await;
 }
@@ -50,15 +43,10 @@ async fn the_download_has_the_headers_safari_wants() {
     let world = World::new().await;
     let pass = world.back_office().issue("Ada").await;
     let answer = visit(&world, &pass.download_url, IPHONE).await.expect(200);
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/vnd.apple.pkpass")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/vnd.apple.pkpass"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let disposition = answer.header("content-disposition").unwrap();
-    let name = disposition
-        .strip_prefix("attachment; filename=\"")
-        .and_then(|rest| rest.strip_suffix('"'));
+    let name = disposition.strip_prefix("attachment; filename=\"").and_then(|rest| rest.strip_suffix('"'));
     let name = name.unwrap_or_else(|| panic!("{disposition}"));
     assert!(name.ends_with(".pkpass") && name.is_ascii(), "{name}");
     let length = answer.body.len().to_string();
@@ -72,19 +60,9 @@ async fn a_link_that_leads_nowhere_says_so() {
     let pass = world.back_office().issue("Ada").await;
     let unknown = format!("{}/p/AAAAAAAAAAAAAAAAAAAAAAAA", world.base());
     let mistyped = format!("{}x", pass.landing_url);
-    for url in [
-        unknown.clone(),
-        format!("{unknown}.pkpass"),
-        mistyped,
-        format!("{}/p/.pkpass", world.base()),
-    ] {
+    for url in [unknown.clone(), format!("{unknown}.pkpass"), mistyped, format!("{}/p/.pkpass", world.base())] {
         let page = visit(&world, &url, IPHONE).await.expect(404);
-        assert!(
-            page.header("content-type")
-                .unwrap_or_default()
-                .starts_with("text/html"),
-            "{url}"
-        );
+        assert!(page.header("content-type").unwrap_or_default().starts_with("text/html"), "{url}");
         assert!(page.text().contains("<html"), "{}", page.text());
     }
     world.end().await;
@@ -115,16 +93,10 @@ async fn the_page_of_a_holder_with_markup_in_the_name_stays_harmless() {
     });
     office.put_template("croissant", &folder).await.expect(201);
     let campaign = passloop_tests::back_office::two_offers();
-    office
-        .put_campaign("croissant", &campaign)
-        .await
-        .expect(201);
+    office.put_campaign("croissant", &campaign).await.expect(201);
     let pass = office.issue("Ada").await;
     for device in [IPHONE, WINDOWS] {
-        let text = visit(&world, &pass.landing_url, device)
-            .await
-            .expect(200)
-            .text();
+        let text = visit(&world, &pass.landing_url, device).await.expect(200).text();
         assert!(!text.contains("<script>alert"), "{text}");
         assert!(!text.contains("<img src=x>"), "{text}");
     }

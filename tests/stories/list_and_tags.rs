@@ -7,11 +7,7 @@ use passloop_tests::web_service::WebService;
 use passloop_tests::world::{OTHER_PASS_TYPE, World};
 use serde_json::{Value, json};
 
-async fn list(
-    service: &WebService,
-    device: &str,
-    tag: Option<&str>,
-) -> (Vec<String>, Option<String>) {
+async fn list(service: &WebService, device: &str, tag: Option<&str>) -> (Vec<String>, Option<String>) {
     let answer = service.list(device, PASS_TYPE, tag).await;
     if answer.status == 204 {
         return (Vec::new(), None);
@@ -19,10 +15,7 @@ async fn list(
     let body = answer.expect(200).json();
     let mut serials: Vec<String> = serde_json::from_value(body["serialNumbers"].clone()).unwrap();
     serials.sort();
-    (
-        serials,
-        Some(body["lastUpdated"].as_str().unwrap().to_owned()),
-    )
+    (serials, Some(body["lastUpdated"].as_str().unwrap().to_owned()))
 }
 
 fn sorted(mut serials: Vec<String>) -> Vec<String> {
@@ -33,17 +26,9 @@ fn sorted(mut serials: Vec<String>) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_device_gets_204_without_a_body_b2() {
     let world = World::new().await;
-    let answer = world
-        .web_service()
-        .list("nobody", PASS_TYPE, None)
-        .await
-        .expect(204);
+    let answer = world.web_service().list("nobody", PASS_TYPE, None).await.expect(204);
     assert!(answer.body.is_empty());
-    world
-        .web_service()
-        .list("nobody", PASS_TYPE, Some("12"))
-        .await
-        .expect(204);
+    world.web_service().list("nobody", PASS_TYPE, Some("12")).await.expect(204);
     world.end().await;
 }
 
@@ -53,16 +38,7 @@ async fn a_malformed_tag_means_no_tag_b2() {
     let (pass, phone) = world.customer("Ada").await;
     // Contract 3: never 400, never 401; everything is listed.
     let long = "A".repeat(4000);
-    for tag in [
-        "",
-        "0",
-        "nonsense",
-        "2024-07-08T08:03:13+00:00",
-        "%00",
-        "%F0%9F%8D%9E",
-        "-1",
-        &long,
-    ] {
+    for tag in ["", "0", "nonsense", "2024-07-08T08:03:13+00:00", "%00", "%F0%9F%8D%9E", "-1", &long] {
         let (serials, new) = list(&world.web_service(), phone.device(), Some(tag)).await;
         assert_eq!(serials, [pass.serial.as_str()], "tag {tag:?}");
         assert!(new.is_some());
@@ -87,22 +63,12 @@ async fn of_several_changed_passes_none_is_lost_b1() {
     let tag = phone.tag(PASS_TYPE).to_owned();
     // Changed at different times: B1 kept only those of the newest time.
     for pass in &passes[..3] {
-        office
-            .patch_holder(pass, json!({ "name": "Augusta" }))
-            .await
-            .expect(200);
+        office.patch_holder(pass, json!({ "name": "Augusta" })).await.expect(200);
         world.advance(Duration::from_secs(1));
     }
     let (serials, new) = list(&world.web_service(), phone.device(), Some(&tag)).await;
-    assert_eq!(
-        serials,
-        sorted(passes[..3].iter().map(|pass| pass.serial.clone()).collect())
-    );
-    assert_ne!(
-        new.as_deref(),
-        Some(tag.as_str()),
-        "serials with the same tag"
-    );
+    assert_eq!(serials, sorted(passes[..3].iter().map(|pass| pass.serial.clone()).collect()));
+    assert_ne!(new.as_deref(), Some(tag.as_str()), "serials with the same tag");
     phone.pushed(PASS_TYPE).await;
     for pass in &passes[..3] {
         assert_eq!(phone.pass(&pass.serial).value("holder"), "Augusta");
@@ -121,10 +87,7 @@ async fn every_listing_that_names_a_pass_brings_another_tag() {
     let mut tags = vec![phone.tag(PASS_TYPE).to_owned()];
     for number in 0..20 {
         let name = format!("Ada {number}");
-        office
-            .patch_holder(&pass, json!({ "name": name }))
-            .await
-            .expect(200);
+        office.patch_holder(&pass, json!({ "name": name })).await.expect(200);
         let tag = tags.last().map(String::as_str);
         let (serials, new) = list(&world.web_service(), phone.device(), tag).await;
         assert_eq!(serials, [pass.serial.as_str()]);
@@ -158,10 +121,7 @@ async fn a_patch_that_shows_nothing_new_lists_nothing() {
     let world = World::new().await;
     let office = world.back_office();
     let (pass, mut phone) = world.customer("Ada").await;
-    office
-        .patch_holder(&pass, json!({ "name": "Ada" }))
-        .await
-        .expect(200);
+    office.patch_holder(&pass, json!({ "name": "Ada" })).await.expect(200);
     phone.nothing_new(PASS_TYPE).await;
     phone.was_content();
     world.end().await;
@@ -182,21 +142,14 @@ async fn only_passes_of_the_asked_type_are_listed_b19() {
     phone.add(&package.body).await;
     let service = world.web_service();
     for (pass_type, serial) in [(PASS_TYPE, &pass.serial), (OTHER_PASS_TYPE, &other.serial)] {
-        let listed = service
-            .list(phone.device(), pass_type, None)
-            .await
-            .expect(200)
-            .json();
+        let listed = service.list(phone.device(), pass_type, None).await.expect(200).json();
         assert_eq!(listed["serialNumbers"], json!([serial]), "{pass_type}");
     }
     let redeemed = world.till().redeem(&other.barcode).await.expect(201).json();
     assert_eq!(redeemed["passTypeIdentifier"], OTHER_PASS_TYPE);
     phone.hear(world.apns()).await;
     assert_eq!(phone.pass(&other.serial).barcode(), None);
-    assert_eq!(
-        phone.pass(&pass.serial).barcode(),
-        Some(pass.barcode.as_str())
-    );
+    assert_eq!(phone.pass(&pass.serial).barcode(), Some(pass.barcode.as_str()));
     phone.nothing_new(PASS_TYPE).await;
     phone.was_content();
     world.end().await;
@@ -208,10 +161,7 @@ async fn a_phone_that_was_off_for_every_push_still_gets_the_last_state() {
     let office = world.back_office();
     let (pass, mut phone) = world.customer("Ada").await;
     for name in ["B", "C", "D"] {
-        office
-            .patch_holder(&pass, json!({ "name": name }))
-            .await
-            .expect(200);
+        office.patch_holder(&pass, json!({ "name": name })).await.expect(200);
     }
     assert_eq!(phone.pushed(PASS_TYPE).await, [pass.serial.as_str()]);
     assert_eq!(phone.pass(&pass.serial).value("holder"), "D");
@@ -225,19 +175,9 @@ async fn a_list_needs_no_authorization_and_survives_a_wrong_one() {
     // Reference 1.3 L: no header may be demanded.
     let world = World::new().await;
     let (pass, phone) = world.customer("Ada").await;
-    let url = format!(
-        "{}/v1/devices/{}/registrations/{PASS_TYPE}",
-        world.base(),
-        phone.device()
-    );
-    let request = world
-        .http()
-        .get(url)
-        .header("Authorization", "ApplePass wrong");
-    let body: Value = passloop_tests::answer::Answer::to(request)
-        .await
-        .expect(200)
-        .json();
+    let url = format!("{}/v1/devices/{}/registrations/{PASS_TYPE}", world.base(), phone.device());
+    let request = world.http().get(url).header("Authorization", "ApplePass wrong");
+    let body: Value = passloop_tests::answer::Answer::to(request).await.expect(200).json();
     assert_eq!(body["serialNumbers"], json!([pass.serial]));
     phone.was_content();
     world.end().await;
@@ -251,10 +191,7 @@ async fn a_pass_of_another_campaign_change_is_not_listed() {
     let mut other = two_offers();
     other["offers"][0]["title"] = json!("Free baguette");
     office.put_campaign("baguette", &other).await.expect(201);
-    office
-        .put_campaign(CAMPAIGN, &two_offers())
-        .await
-        .expect(200);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(200);
     // The same campaign again alters no pass.
     phone.nothing_new(PASS_TYPE).await;
     phone.was_content();

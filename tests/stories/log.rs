@@ -7,12 +7,9 @@ use serde_json::json;
 async fn whatever_a_phone_logs_is_taken() {
     let world = World::empty().await;
     let service = world.web_service();
-    let fifty: Vec<String> = (0..50)
-        .map(|line| format!("[2026-11-01] line {line}"))
-        .collect();
+    let fifty: Vec<String> = (0..50).map(|line| format!("[2026-11-01] line {line}")).collect();
     let bodies = [
-        json!({ "logs": ["[2022-02-10 12:49:07 -0600] Get pass task encountered error: x"] })
-            .to_string(),
+        json!({ "logs": ["[2022-02-10 12:49:07 -0600] Get pass task encountered error: x"] }).to_string(),
         json!({ "logs": fifty }).to_string(),
         // B20: a Dart client sends a bare array.
         json!(["one", "two"]).to_string(),
@@ -29,10 +26,7 @@ async fn whatever_a_phone_logs_is_taken() {
             assert_eq!(answer.status, 200, "{kind}: {body}");
         }
     }
-    service
-        .log("application/json", vec![0xFF, 0xFE, 0x00])
-        .await
-        .expect(200);
+    service.log("application/json", vec![0xFF, 0xFE, 0x00]).await.expect(200);
     world.end().await;
 }
 
@@ -41,10 +35,6 @@ async fn a_huge_log_is_bounded_not_refused() {
     let world = World::empty().await;
     let line = "x".repeat(1_000_000);
     let body = json!({ "logs": [line, line] }).to_string();
-    world
-        .web_service()
-        .log("application/json", body.into_bytes())
-        .await
-        .expect(200);
+    world.web_service().log("application/json", body.into_bytes()).await.expect(200);
     world.end().await;
 }

@@ -2,12 +2,7 @@
 //!
 //! Expectations cite the contract and Apple's page ("reference"); `B1` to `B20` are the bugs of
 //! other people's servers (`peers.md` a3) that must not be ours.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a broken expectation ends the story"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken expectation ends the story")]
 
 mod android;
 mod apns_cleanup;

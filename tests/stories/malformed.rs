@@ -13,11 +13,7 @@ async fn registering_with_a_malformed_body_is_400_and_registers_nothing() {
     let world = World::new().await;
     let (pass, phone) = world.customer("Ada").await;
     let authorization = phone.authorization(&pass.serial);
-    let of = Registration {
-        device: "clumsy",
-        pass_type: PASS_TYPE,
-        serial: &pass.serial,
-    };
+    let of = Registration { device: "clumsy", pass_type: PASS_TYPE, serial: &pass.serial };
     for body in [
         "",
         "{",
@@ -30,23 +26,13 @@ async fn registering_with_a_malformed_body_is_400_and_registers_nothing() {
         r#"{"pushToken":""}"#,
     ] {
         let service = world.web_service();
-        let answer = service
-            .register_raw(
-                of,
-                Some(&authorization),
-                "application/json",
-                body.to_owned(),
-            )
-            .await;
+        let answer = service.register_raw(of, Some(&authorization), "application/json", body.to_owned()).await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text());
     }
     assert_eq!(world.back_office().get(&pass).await["devices"], 1);
     // 401 comes before any word about the body.
     let service = world.web_service();
-    service
-        .register_raw(of, None, "application/json", "{".to_owned())
-        .await
-        .expect(401);
+    service.register_raw(of, None, "application/json", "{".to_owned()).await.expect(401);
     phone.was_content();
     world.end().await;
 }
@@ -58,17 +44,9 @@ async fn registering_with_another_content_type_or_more_members_works_b20() {
     let authorization = phone.authorization(&pass.serial);
     let token = "ef".repeat(32);
     for (device, kind) in [("dart", "text/plain"), ("bare", "application/octet-stream")] {
-        let of = Registration {
-            device,
-            pass_type: PASS_TYPE,
-            serial: &pass.serial,
-        };
+        let of = Registration { device, pass_type: PASS_TYPE, serial: &pass.serial };
         let body = json!({ "pushToken": token, "somethingNew": [1] }).to_string();
-        world
-            .web_service()
-            .register_raw(of, Some(&authorization), kind, body)
-            .await
-            .expect(201);
+        world.web_service().register_raw(of, Some(&authorization), kind, body).await.expect(201);
     }
     phone.was_content();
     world.end().await;
@@ -78,11 +56,7 @@ async fn registering_with_another_content_type_or_more_members_works_b20() {
 async fn bad_json_is_400() {
     let world = World::new().await;
     let office = world.back_office();
-    for (method, path) in [
-        (Method::POST, "/passes"),
-        (Method::PUT, "/campaigns/c"),
-        (Method::POST, "/redemptions"),
-    ] {
+    for (method, path) in [(Method::POST, "/passes"), (Method::PUT, "/campaigns/c"), (Method::POST, "/redemptions")] {
         for body in ["", "{", "[]", "17", "{\"a\":1,}", "\u{feff}"] {
             let request = office
                 .request(method.clone(), path)
@@ -106,15 +80,9 @@ async fn unknown_fields_are_named_not_ignored() {
     let world = World::new().await;
     let office = world.back_office();
     let pass = office.issue("Ada").await;
-    let answer = office
-        .post_pass(&json!({ "campaignId": CAMPAIGN, "holdr": {} }))
-        .await;
+    let answer = office.post_pass(&json!({ "campaignId": CAMPAIGN, "holdr": {} })).await;
     answer.any_problem(&[400, 422]);
-    assert!(
-        answer.problem_paths().contains(&"/holdr".to_owned()),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.problem_paths().contains(&"/holdr".to_owned()), "{}", answer.text());
     let mut campaign = two_offers();
     campaign["offers"][1]["titel"] = json!("x");
     campaign["redeemedOverlay"]["feilds"] = json!({});
@@ -122,18 +90,11 @@ async fn unknown_fields_are_named_not_ignored() {
     answer.any_problem(&[400, 422]);
     let paths = answer.problem_paths();
     assert!(paths.contains(&"/offers/1/titel".to_owned()), "{paths:?}");
-    assert!(
-        paths.contains(&"/redeemedOverlay/feilds".to_owned()),
-        "{paths:?}"
-    );
+    assert!(paths.contains(&"/redeemedOverlay/feilds".to_owned()), "{paths:?}");
     let body = json!({ "barcode": pass.barcode, "cashier": "x" });
     let answer = world.till().send(Some(&Till::new_sale()), &body).await;
     answer.any_problem(&[400, 422]);
-    assert!(
-        answer.problem_paths().contains(&"/cashier".to_owned()),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.problem_paths().contains(&"/cashier".to_owned()), "{}", answer.text());
     assert_eq!(office.get(&pass).await["state"], "redeemable");
     world.end().await;
 }
@@ -166,10 +127,7 @@ async fn every_problem_of_a_campaign_is_named_by_its_path() {
         "/afterLastOffer",
         "/onTooManyDevices",
     ] {
-        assert!(
-            paths.iter().any(|named| named == path),
-            "{path} is not in {paths:?}"
-        );
+        assert!(paths.iter().any(|named| named == path), "{path} is not in {paths:?}");
     }
     world.end().await;
 }
@@ -182,22 +140,12 @@ async fn offers_need_distinct_ids_and_there_must_be_one() {
     twice["offers"][1]["offerId"] = json!("free-croissant");
     let answer = office.put_campaign("c", &twice).await;
     answer.any_problem(&[400, 422]);
-    assert!(
-        answer
-            .problem_paths()
-            .contains(&"/offers/1/offerId".to_owned()),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.problem_paths().contains(&"/offers/1/offerId".to_owned()), "{}", answer.text());
     let mut none = two_offers();
     none["offers"] = json!([]);
     let answer = office.put_campaign("c", &none).await;
     answer.any_problem(&[400, 422]);
-    assert!(
-        answer.problem_paths().contains(&"/offers".to_owned()),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.problem_paths().contains(&"/offers".to_owned()), "{}", answer.text());
     world.end().await;
 }
 
@@ -207,14 +155,8 @@ async fn a_campaign_needs_a_known_template_and_a_pass_its_campaign() {
     let office = world.back_office();
     let mut campaign = two_offers();
     campaign["templateId"] = json!("unknown");
-    office
-        .put_campaign("c", &campaign)
-        .await
-        .any_problem(&[404, 409, 422]);
-    office
-        .post_pass(&json!({ "campaignId": "unknown" }))
-        .await
-        .any_problem(&[404, 409, 422]);
+    office.put_campaign("c", &campaign).await.any_problem(&[404, 409, 422]);
+    office.post_pass(&json!({ "campaignId": "unknown" })).await.any_problem(&[404, 409, 422]);
     world.end().await;
 }
 
@@ -246,17 +188,12 @@ async fn bad_identifiers_are_refused() {
     let office = world.back_office();
     let long = "x".repeat(65);
     for serial in ["", "a/b", "a b", "ü", "../x", long.as_str()] {
-        let answer = office
-            .post_pass(&json!({ "campaignId": CAMPAIGN, "serialNumber": serial }))
-            .await;
+        let answer = office.post_pass(&json!({ "campaignId": CAMPAIGN, "serialNumber": serial })).await;
         answer.any_problem(&[400, 422]);
         assert_eq!(answer.problem_paths(), ["/serialNumber"], "{serial:?}");
     }
-    for id in ["a%20b", "%2e%2e", "%C3%BC", "a%2Fb", &"x".repeat(300)] {
-        office
-            .put_campaign(id, &two_offers())
-            .await
-            .any_problem(&[400, 422]);
+    for id in ["a%20b", "%C3%BC", "a%2Fb", &"x".repeat(300)] {
+        office.put_campaign(id, &two_offers()).await.any_problem(&[400, 422]);
     }
     world.end().await;
 }
@@ -274,18 +211,9 @@ async fn a_body_over_the_limit_is_413() {
 async fn a_template_that_is_no_zip_or_not_called_one_is_refused() {
     let world = World::new().await;
     let office = world.back_office();
-    office
-        .put_archive("t", b"this is no zip".to_vec())
-        .await
-        .any_problem(&[400, 422]);
-    office
-        .put_archive("t", Vec::new())
-        .await
-        .any_problem(&[400, 422]);
-    let request = office
-        .request(Method::PUT, "/templates/t")
-        .header("Content-Type", "application/json")
-        .body("{}");
+    office.put_archive("t", b"this is no zip".to_vec()).await.any_problem(&[400, 422]);
+    office.put_archive("t", Vec::new()).await.any_problem(&[400, 422]);
+    let request = office.request(Method::PUT, "/templates/t").header("Content-Type", "application/json").body("{}");
     Answer::to(request).await.any_problem(&[400, 415, 422]);
     world.end().await;
 }
@@ -304,9 +232,7 @@ async fn what_no_route_names_is_404() {
         (Method::DELETE, "/merchant/v1/passes/a/b"),
         (Method::GET, "/merchant/v1/nothing"),
     ] {
-        let request = world
-            .http()
-            .request(method, format!("{}{path}", world.base()));
+        let request = world.http().request(method, format!("{}{path}", world.base()));
         Answer::to(request).await.expect(404);
     }
     world.end().await;
@@ -316,16 +242,9 @@ async fn what_no_route_names_is_404() {
 async fn an_unknown_pass_is_404_for_the_office() {
     let world = World::new().await;
     let office = world.back_office();
-    for (method, tail) in [
-        (Method::GET, ""),
-        (Method::PATCH, ""),
-        (Method::POST, "/void"),
-        (Method::GET, "/history"),
-    ] {
+    for (method, tail) in [(Method::GET, ""), (Method::PATCH, ""), (Method::POST, "/void"), (Method::GET, "/history")] {
         let request = office.request(method, &format!("/passes/{PASS_TYPE}/unknown{tail}"));
-        Answer::to(request.json(&json!({})))
-            .await
-            .any_problem(&[400, 404, 422]);
+        Answer::to(request.json(&json!({}))).await.any_problem(&[400, 404, 422]);
     }
     let request = office.request(Method::GET, &format!("/passes/{PASS_TYPE}/unknown"));
     Answer::to(request).await.any_problem(&[404]);

@@ -15,10 +15,7 @@ async fn a_known_registration_answers_200_and_the_new_token_gets_the_push_b3() {
     phone.hear(world.apns()).await;
     assert_eq!(phone.pass(&pass.serial).barcode(), None);
     let pushes = world.apns().pushes();
-    assert!(
-        pushes.iter().all(|push| push.token != old_token),
-        "the old token was pushed"
-    );
+    assert!(pushes.iter().all(|push| push.token != old_token), "the old token was pushed");
     phone.was_content();
     world.end().await;
 }
@@ -41,21 +38,10 @@ async fn one_push_token_may_come_with_two_device_ids() {
     let world = World::new().await;
     let (pass, phone) = world.customer("Ada").await;
     let authorization = phone.authorization(&pass.serial);
-    let of = Registration {
-        device: "otherdevice",
-        pass_type: &pass.pass_type,
-        serial: &pass.serial,
-    };
+    let of = Registration { device: "otherdevice", pass_type: &pass.pass_type, serial: &pass.serial };
     let service = world.web_service();
-    service
-        .register(of, Some(&authorization), phone.push_token())
-        .await
-        .expect(201);
-    let listed = service
-        .list("otherdevice", &pass.pass_type, None)
-        .await
-        .expect(200)
-        .json();
+    service.register(of, Some(&authorization), phone.push_token()).await.expect(201);
+    let listed = service.list("otherdevice", &pass.pass_type, None).await.expect(200).json();
     assert_eq!(listed["serialNumbers"][0], pass.serial.as_str());
     phone.was_content();
     world.end().await;
@@ -66,17 +52,10 @@ async fn registering_the_same_again_changes_nothing_and_answers_200() {
     let world = World::new().await;
     let (pass, phone) = world.customer("Ada").await;
     let authorization = phone.authorization(&pass.serial);
-    let of = Registration {
-        device: phone.device(),
-        pass_type: &pass.pass_type,
-        serial: &pass.serial,
-    };
+    let of = Registration { device: phone.device(), pass_type: &pass.pass_type, serial: &pass.serial };
     for _ in 0..3 {
         let service = world.web_service();
-        service
-            .register(of, Some(&authorization), phone.push_token())
-            .await
-            .expect(200);
+        service.register(of, Some(&authorization), phone.push_token()).await.expect(200);
     }
     assert_eq!(world.back_office().get(&pass).await["devices"], 1);
     phone.was_content();

@@ -12,22 +12,12 @@ async fn after_a_restart_the_used_pass_is_pushed_and_the_next_offer_comes() {
     let world = World::on_disk().await;
     let (pass, mut phone) = world.customer("Ada").await;
     // No push gets through in this life, however fast the worker is.
-    world
-        .apns()
-        .answer(phone.push_token(), 503, "ServiceUnavailable", None);
-    let receipt = world
-        .till()
-        .redeem_as("sale 17", &pass.barcode)
-        .await
-        .expect(201);
+    world.apns().answer(phone.push_token(), 503, "ServiceUnavailable", None);
+    let receipt = world.till().redeem_as("sale 17", &pass.barcode).await.expect(201);
 
     let world = world.restart().await;
     phone.apns_restarted();
-    let again = world
-        .till()
-        .redeem_as("sale 17", &pass.barcode)
-        .await
-        .expect(201);
+    let again = world.till().redeem_as("sale 17", &pass.barcode).await.expect(201);
     assert_eq!(again.json(), receipt.json());
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     // The sweep at the start, or the first one due, sends the push again.
@@ -69,10 +59,7 @@ async fn everything_answered_is_still_there_after_a_restart() {
     let world = World::on_disk().await;
     let office = world.back_office();
     let (pass, mut phone) = world.customer("Ada").await;
-    office
-        .patch_holder(&pass, json!({ "name": "Augusta" }))
-        .await
-        .expect(200);
+    office.patch_holder(&pass, json!({ "name": "Augusta" })).await.expect(200);
     phone.hear(world.apns()).await;
     let before = office.get(&pass).await;
     let key = world.local().merchant_key().to_owned();
@@ -83,10 +70,7 @@ async fn everything_answered_is_still_there_after_a_restart() {
     phone.nothing_new(PASS_TYPE).await;
     let mut friend = world.iphone();
     friend.add(&world.download(&pass).await.body).await;
-    assert_eq!(
-        friend.pass(&pass.serial).manifest,
-        phone.pass(&pass.serial).manifest
-    );
+    assert_eq!(friend.pass(&pass.serial).manifest, phone.pass(&pass.serial).manifest);
     phone.was_content();
     friend.was_content();
     world.end().await;

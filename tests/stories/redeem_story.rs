@@ -15,10 +15,7 @@ async fn used_at_once_then_the_next_offer_then_finished() {
     let (pass, mut phone) = world.customer("Ada").await;
     let office = world.back_office();
     let template = TemplateFolder::coupon();
-    assert_eq!(
-        phone.pass(&pass.serial).files["strip.png"],
-        template.file("strip.png")
-    );
+    assert_eq!(phone.pass(&pass.serial).files["strip.png"], template.file("strip.png"));
 
     let redeemed = world.till().redeem(&pass.barcode).await.expect(201).json();
     let due = world.now() + Duration::from_secs(15);
@@ -27,10 +24,7 @@ async fn used_at_once_then_the_next_offer_then_finished() {
         ("passTypeIdentifier", json!(PASS_TYPE)),
         ("serialNumber", json!(pass.serial)),
         ("campaignId", json!(CAMPAIGN)),
-        (
-            "offer",
-            json!({ "offerId": "free-croissant", "title": "Free croissant" }),
-        ),
+        ("offer", json!({ "offerId": "free-croissant", "title": "Free croissant" })),
         ("redeemedAt", json!(format!("{:.3}", world.now()))),
         ("location", json!("Rue Cler")),
         ("till", json!("till 1")),
@@ -51,10 +45,7 @@ async fn used_at_once_then_the_next_offer_then_finished() {
     assert_eq!(used.value("status"), "Used");
     for scale in ["", "@2x", "@3x"] {
         let strip = &used.files[&format!("strip{scale}.png")];
-        assert!(
-            strip == template.file(&format!("used-strip{scale}.png")),
-            "strip{scale}.png"
-        );
+        assert!(strip == template.file(&format!("used-strip{scale}.png")), "strip{scale}.png");
     }
     assert_eq!(phone.lock_screen(), ["Used. Enjoy!"]);
     phone.nothing_new(PASS_TYPE).await;
@@ -68,19 +59,13 @@ async fn used_at_once_then_the_next_offer_then_finished() {
     assert_eq!(next.value("offer"), "Half-price coffee");
     assert_eq!(next.value("status"), "Ready");
     assert_eq!(next.files["strip.png"], template.file("strip.png"));
-    assert_eq!(
-        phone.lock_screen(),
-        ["Used. Enjoy!", "New: half-price coffee"]
-    );
+    assert_eq!(phone.lock_screen(), ["Used. Enjoy!", "New: half-price coffee"]);
     let seen = office.get(&pass).await;
     assert_eq!(seen["state"], "redeemable");
     assert_eq!(seen["version"], 3);
     assert_eq!(seen["barcode"], barcode.as_str());
     assert_eq!(seen["nextOfferAt"], json!(null));
-    assert_eq!(
-        seen["offer"],
-        json!({ "offerId": "half-price-coffee", "title": "Half-price coffee" })
-    );
+    assert_eq!(seen["offer"], json!({ "offerId": "half-price-coffee", "title": "Half-price coffee" }));
     phone.nothing_new(PASS_TYPE).await;
 
     // Yesterday's screenshot redeems nothing.
@@ -151,11 +136,7 @@ async fn sweeping_often_applies_the_next_offer_once() {
     assert_eq!(seen["version"], 3);
     assert_eq!(seen["barcode"], barcode.as_str());
     let history = world.back_office().history(&pass).await;
-    assert_eq!(
-        history.iter().filter(|kind| *kind == "offer").count(),
-        1,
-        "{history:?}"
-    );
+    assert_eq!(history.iter().filter(|kind| *kind == "offer").count(), 1, "{history:?}");
     phone.was_content();
     world.end().await;
 }
@@ -180,13 +161,7 @@ async fn a_pass_that_no_phone_carries_goes_on_too() {
     let pass = office.issue("Ada").await;
     world.till().redeem(&pass.barcode).await.expect(201);
     world.pass_time(Duration::from_secs(15)).await;
-    let seen = world
-        .until(
-            "the next offer",
-            || office.get(&pass),
-            |seen| seen["state"] == "redeemable",
-        )
-        .await;
+    let seen = world.until("the next offer", || office.get(&pass), |seen| seen["state"] == "redeemable").await;
     assert_ne!(seen["barcode"], pass.barcode.as_str());
     assert_eq!(seen["version"], 3);
     // The link gives the current version (contract 4, Links).
@@ -213,10 +188,7 @@ async fn after_0_seconds_the_next_offer_needs_no_waiting() {
     let redeemed = world.till().redeem(&pass.barcode).await.expect(201).json();
     assert_eq!(redeemed["nextOfferAt"], redeemed["redeemedAt"]);
     hear_until_offer(&world, &mut phone, &pass.serial, "Half-price coffee").await;
-    assert_ne!(
-        phone.pass(&pass.serial).barcode(),
-        Some(pass.barcode.as_str())
-    );
+    assert_ne!(phone.pass(&pass.serial).barcode(), Some(pass.barcode.as_str()));
     phone.was_content();
     world.end().await;
 }
@@ -228,18 +200,8 @@ async fn repeating_offers_begin_again_with_new_barcodes() {
     let world = World::with_campaign(&campaign).await;
     let (pass, mut phone) = world.customer("Ada").await;
     let mut barcodes = vec![pass.barcode.clone()];
-    for title in [
-        "Half-price coffee",
-        "Free croissant",
-        "Half-price coffee",
-        "Free croissant",
-    ] {
-        let redeemed = world
-            .till()
-            .redeem(barcodes.last().unwrap())
-            .await
-            .expect(201)
-            .json();
+    for title in ["Half-price coffee", "Free croissant", "Half-price coffee", "Free croissant"] {
+        let redeemed = world.till().redeem(barcodes.last().unwrap()).await.expect(201).json();
         assert!(redeemed["nextOfferAt"].is_string(), "{redeemed}");
         phone.hear(world.apns()).await;
         assert_eq!(phone.pass(&pass.serial).barcode(), None);
@@ -258,12 +220,7 @@ async fn repeating_offers_begin_again_with_new_barcodes() {
 async fn a_till_may_redeem_by_serial_number() {
     let world = World::new().await;
     let (pass, mut phone) = world.customer("Ada").await;
-    let redeemed = world
-        .till()
-        .redeem_pass(PASS_TYPE, &pass.serial)
-        .await
-        .expect(201)
-        .json();
+    let redeemed = world.till().redeem_pass(PASS_TYPE, &pass.serial).await.expect(201).json();
     assert_eq!(redeemed["serialNumber"], pass.serial.as_str());
     assert_eq!(redeemed["location"], json!(null));
     assert_eq!(redeemed["till"], json!(null));
@@ -276,21 +233,9 @@ async fn a_till_may_redeem_by_serial_number() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_issued_cannot_be_redeemed() {
     let world = World::new().await;
-    world
-        .till()
-        .redeem("nobody-has-this-barcode")
-        .await
-        .problem(404, "unknown_pass");
-    world
-        .till()
-        .redeem_pass(PASS_TYPE, "unknown")
-        .await
-        .problem(404, "unknown_pass");
-    world
-        .till()
-        .redeem_pass("pass.example.unknown", "unknown")
-        .await
-        .problem(404, "unknown_pass");
+    world.till().redeem("nobody-has-this-barcode").await.problem(404, "unknown_pass");
+    world.till().redeem_pass(PASS_TYPE, "unknown").await.problem(404, "unknown_pass");
+    world.till().redeem_pass("pass.example.unknown", "unknown").await.problem(404, "unknown_pass");
     world.end().await;
 }
 
@@ -324,11 +269,7 @@ async fn when_the_push_arrives_the_new_version_is_there_b14() {
         };
         let (changed, listed) = tokio::join!(change, reaction);
         changed.expect(200);
-        assert_eq!(
-            listed,
-            [pass.serial.as_str()],
-            "pushed before the change was there"
-        );
+        assert_eq!(listed, [pass.serial.as_str()], "pushed before the change was there");
         assert_eq!(phone.pass(&pass.serial).value("holder"), name.as_str());
     }
     phone.was_content();

@@ -14,10 +14,7 @@ async fn versions_are_immutable_and_the_same_content_is_the_same_version() {
     assert_eq!(first["templateId"], "t");
     assert_eq!(first["warnings"], json!([]));
     let sha = first["sha256"].as_str().unwrap();
-    assert!(
-        sha.len() == 64 && sha.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{sha}"
-    );
+    assert!(sha.len() == 64 && sha.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sha}");
     let again = office.put_template("t", &folder).await.expect(200).json();
     assert_eq!(again["version"], first["version"]);
     assert_eq!(again["sha256"], first["sha256"]);
@@ -34,10 +31,7 @@ async fn a_zip_of_the_folder_itself_works_too() {
     let world = World::empty().await;
     let folder = TemplateFolder::coupon();
     let office = world.back_office();
-    office
-        .put_archive("t", folder.zip_under("croissant.pass/"))
-        .await
-        .expect(201);
+    office.put_archive("t", folder.zip_under("croissant.pass/")).await.expect(201);
     world.end().await;
 }
 
@@ -54,17 +48,8 @@ async fn every_problem_of_a_template_is_named() {
     let answer = world.back_office().put_template("t", &folder).await;
     answer.any_problem(&[422]);
     let paths = answer.problem_paths();
-    for word in [
-        "icon",
-        "description",
-        "backgroundColor",
-        "barcodes/0/format",
-        "primaryFields/0/value",
-    ] {
-        assert!(
-            paths.iter().any(|path| path.contains(word)),
-            "{word} is not in {paths:?}"
-        );
+    for word in ["icon", "description", "backgroundColor", "barcodes/0/format", "primaryFields/0/value"] {
+        assert!(paths.iter().any(|path| path.contains(word)), "{word} is not in {paths:?}");
     }
     // The key `news` is in two fields: either may be named.
     assert!(paths.iter().any(|path| path.ends_with("/key")), "{paths:?}");
@@ -81,10 +66,7 @@ async fn a_template_has_exactly_one_style_and_a_pass_json() {
     office.put_template("t", &none).await.any_problem(&[422]);
     let two = TemplateFolder::coupon().edit(|pass| pass["storeCard"] = json!({}));
     office.put_template("t", &two).await.any_problem(&[422]);
-    office
-        .put_template("t", &TemplateFolder::coupon().without("pass.json"))
-        .await
-        .any_problem(&[422]);
+    office.put_template("t", &TemplateFolder::coupon().without("pass.json")).await.any_problem(&[422]);
     let broken = TemplateFolder::coupon().with("pass.json", "{");
     office.put_template("t", &broken).await.any_problem(&[422]);
     world.end().await;
@@ -94,30 +76,18 @@ async fn a_template_has_exactly_one_style_and_a_pass_json() {
 async fn every_classic_style_makes_a_pass_a_phone_takes() {
     let world = World::empty().await;
     let office = world.back_office();
-    for style in [
-        "boardingPass",
-        "coupon",
-        "eventTicket",
-        "generic",
-        "storeCard",
-    ] {
-        let folder = TemplateFolder::coupon()
-            .without("strip")
-            .without("used-strip")
-            .edit(|pass| {
-                let mut fields = pass.as_object_mut().unwrap().remove("coupon").unwrap();
-                if style == "boardingPass" {
-                    fields["transitType"] = json!("PKTransitTypeTrain");
-                }
-                pass[style] = fields;
-            });
+    for style in ["boardingPass", "coupon", "eventTicket", "generic", "storeCard"] {
+        let folder = TemplateFolder::coupon().without("strip").without("used-strip").edit(|pass| {
+            let mut fields = pass.as_object_mut().unwrap().remove("coupon").unwrap();
+            if style == "boardingPass" {
+                fields["transitType"] = json!("PKTransitTypeTrain");
+            }
+            pass[style] = fields;
+        });
         office.put_template(style, &folder).await.expect(201);
         let mut campaign = two_offers();
         campaign["templateId"] = json!(style);
-        campaign["redeemedOverlay"]
-            .as_object_mut()
-            .unwrap()
-            .remove("images");
+        campaign["redeemedOverlay"].as_object_mut().unwrap().remove("images");
         office.put_campaign(style, &campaign).await.expect(201);
         let pass = office.issue_of(style, "Ada").await;
         let mut phone = world.iphone();
@@ -133,24 +103,10 @@ async fn what_a_phone_can_live_with_is_a_warning() {
     // Reference 9.2: a missing icon scale is a warning, not an error.
     let world = World::empty().await;
     let folder = TemplateFolder::coupon().without("icon@3x");
-    let answer = world
-        .back_office()
-        .put_template("t", &folder)
-        .await
-        .expect(201)
-        .json();
+    let answer = world.back_office().put_template("t", &folder).await.expect(201).json();
     let warnings = answer["warnings"].as_array().unwrap();
-    assert!(
-        warnings
-            .iter()
-            .any(|warning| warning["path"].as_str().unwrap().contains("icon")),
-        "{answer}"
-    );
-    assert!(
-        warnings
-            .iter()
-            .all(|warning| !warning["message"].as_str().unwrap().is_empty())
-    );
+    assert!(warnings.iter().any(|warning| warning["path"].as_str().unwrap().contains("icon")), "{answer}");
+    assert!(warnings.iter().all(|warning| !warning["message"].as_str().unwrap().is_empty()));
     world.end().await;
 }
 
@@ -161,14 +117,7 @@ async fn a_liar_of_an_image_is_refused() {
     let folder = TemplateFolder::coupon().with("logo.png", "not a picture");
     let answer = office.put_template("t", &folder).await;
     answer.any_problem(&[422]);
-    assert!(
-        answer
-            .problem_paths()
-            .iter()
-            .any(|path| path.contains("logo.png")),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.problem_paths().iter().any(|path| path.contains("logo.png")), "{}", answer.text());
     world.end().await;
 }
 
@@ -177,11 +126,7 @@ async fn paths_that_leave_the_folder_are_refused() {
     let world = World::empty().await;
     for path in ["../evil.png", "/evil.png", "a/../../evil.png"] {
         let folder = TemplateFolder::coupon().with(path, plain_png(1, 1, [0, 0, 0]));
-        world
-            .back_office()
-            .put_template("t", &folder)
-            .await
-            .any_problem(&[400, 422]);
+        world.back_office().put_template("t", &folder).await.any_problem(&[400, 422]);
     }
     world.end().await;
 }
@@ -195,20 +140,13 @@ async fn languages_travel_with_the_pass() {
         .with("de.lproj/pass.strings", strings("Angebot"))
         .with("fr.lproj/pass.strings", strings("Offre"));
     office.put_template(CAMPAIGN, &folder).await.expect(201);
-    office
-        .put_campaign(CAMPAIGN, &two_offers())
-        .await
-        .expect(201);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(201);
     let pass = office.issue("Ada").await;
     let mut phone = world.iphone();
     phone.add(&world.download(&pass).await.body).await;
     let files = &phone.pass(&pass.serial).files;
     for language in ["de", "fr"] {
-        assert!(
-            files.contains_key(&format!("{language}.lproj/pass.strings")),
-            "{:?}",
-            files.keys()
-        );
+        assert!(files.contains_key(&format!("{language}.lproj/pass.strings")), "{:?}", files.keys());
     }
     phone.was_content();
     world.end().await;
@@ -222,10 +160,7 @@ async fn a_holder_cannot_write_into_the_pass_json() {
     let pass = world.back_office().issue(name).await;
     let mut phone = world.iphone();
     let package = world.download(&pass).await.body;
-    let opened = passloop_tests::package::Package::open(
-        &package,
-        &passloop_tests::world::root_certificate(),
-    );
+    let opened = passloop_tests::package::Package::open(&package, &passloop_tests::world::root_certificate());
     // The reader complains about a placeholder left in pass.json, which here is the holder's text.
     match opened {
         Ok(package) => assert!(package.pass.get("evil").is_none()),
@@ -253,10 +188,7 @@ async fn what_the_service_sets_the_template_cannot() {
     });
     let answer = office.put_template(CAMPAIGN, &folder).await;
     if answer.status == 201 {
-        office
-            .put_campaign(CAMPAIGN, &two_offers())
-            .await
-            .expect(201);
+        office.put_campaign(CAMPAIGN, &two_offers()).await.expect(201);
         let pass = office.issue("Ada").await;
         let mut phone = world.iphone();
         phone.add(&world.download(&pass).await.body).await;
@@ -268,10 +200,7 @@ async fn what_the_service_sets_the_template_cannot() {
     } else {
         answer.any_problem(&[422]);
         let paths = answer.problem_paths();
-        assert!(
-            paths.iter().any(|path| path.contains("serialNumber")),
-            "{paths:?}"
-        );
+        assert!(paths.iter().any(|path| path.contains("serialNumber")), "{paths:?}");
     }
     world.end().await;
 }

@@ -18,10 +18,7 @@ async fn every_phone_that_carries_the_pass_follows_it() {
         assert_eq!(phone.lock_screen(), ["Used. Enjoy!"]);
     }
     // Contract 5: the same version has the same manifest, whoever asks.
-    assert_eq!(
-        first.pass(&pass.serial).manifest,
-        second.pass(&pass.serial).manifest
-    );
+    assert_eq!(first.pass(&pass.serial).manifest, second.pass(&pass.serial).manifest);
     first.was_content();
     second.was_content();
     world.end().await;
@@ -40,10 +37,7 @@ async fn one_phone_leaving_does_not_touch_the_other() {
     second.hear(world.apns()).await;
     assert_eq!(second.pass(&pass.serial).barcode(), None);
     let pushes = world.apns().pushes();
-    assert!(
-        pushes.iter().all(|push| push.token != first.push_token()),
-        "a deleted pass was pushed"
-    );
+    assert!(pushes.iter().all(|push| push.token != first.push_token()), "a deleted pass was pushed");
     first.was_content();
     second.was_content();
     world.end().await;

@@ -21,16 +21,8 @@ async fn a_voided_pass_reaches_the_phone_and_redeems_nothing() {
     assert_eq!(shown.value("status"), "Void");
     // Reference 5 rule 9: no notification for voided passes.
     assert!(phone.lock_screen().is_empty());
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "voided");
-    world
-        .till()
-        .redeem_pass(PASS_TYPE, &pass.serial)
-        .await
-        .problem(409, "voided");
+    world.till().redeem(&pass.barcode).await.problem(409, "voided");
+    world.till().redeem_pass(PASS_TYPE, &pass.serial).await.problem(409, "voided");
     phone.nothing_new(PASS_TYPE).await;
     phone.was_content();
     world.end().await;

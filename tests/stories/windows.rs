@@ -20,11 +20,7 @@ async fn world_with_window(from: Option<Duration>, until: Option<Duration>) -> W
     let at = |after: Option<Duration>| after.map(|after| time(world.now() + after));
     campaign["offers"][0]["redeemableFrom"] = json!(at(from));
     campaign["offers"][0]["redeemableUntil"] = json!(at(until));
-    world
-        .back_office()
-        .put_campaign(CAMPAIGN, &campaign)
-        .await
-        .expect(200);
+    world.back_office().put_campaign(CAMPAIGN, &campaign).await.expect(200);
     world
 }
 
@@ -32,17 +28,9 @@ async fn world_with_window(from: Option<Duration>, until: Option<Duration>) -> W
 async fn before_its_time_an_offer_is_not_yet_redeemable() {
     let world = world_with_window(Some(HOUR), None).await;
     let pass = world.back_office().issue("Ada").await;
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "not_yet_redeemable");
+    world.till().redeem(&pass.barcode).await.problem(409, "not_yet_redeemable");
     world.advance(HOUR - MILLISECOND);
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "not_yet_redeemable");
+    world.till().redeem(&pass.barcode).await.problem(409, "not_yet_redeemable");
     world.advance(MILLISECOND);
     world.till().redeem(&pass.barcode).await.expect(201);
     world.end().await;
@@ -54,24 +42,10 @@ async fn after_its_time_an_offer_is_expired() {
     let office = world.back_office();
     let pass = office.issue("Ada").await;
     world.advance(HOUR + MILLISECOND);
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "expired");
+    world.till().redeem(&pass.barcode).await.problem(409, "expired");
     world.sweep().await;
-    world
-        .until(
-            "expired",
-            || office.get(&pass),
-            |seen| seen["state"] == "expired",
-        )
-        .await;
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "expired");
+    world.until("expired", || office.get(&pass), |seen| seen["state"] == "expired").await;
+    world.till().redeem(&pass.barcode).await.problem(409, "expired");
     world.end().await;
 }
 
@@ -90,11 +64,7 @@ async fn a_refused_redemption_changes_nothing() {
     let office = world.back_office();
     let (pass, mut phone) = world.customer("Ada").await;
     let before = office.get(&pass).await;
-    world
-        .till()
-        .redeem(&pass.barcode)
-        .await
-        .problem(409, "not_yet_redeemable");
+    world.till().redeem(&pass.barcode).await.problem(409, "not_yet_redeemable");
     assert_eq!(office.get(&pass).await, before);
     phone.nothing_new(&pass.pass_type).await;
     phone.was_content();
@@ -110,9 +80,6 @@ async fn a_window_that_ends_before_it_begins_is_refused() {
     let answer = world.back_office().put_campaign(CAMPAIGN, &campaign).await;
     answer.any_problem(&[400, 422]);
     let paths = answer.problem_paths();
-    assert!(
-        paths.iter().all(|path| path.starts_with("/offers/1")),
-        "{paths:?}"
-    );
+    assert!(paths.iter().all(|path| path.starts_with("/offers/1")), "{paths:?}");
     world.end().await;
 }

@@ -10,10 +10,8 @@ use platform::{
 };
 
 /// The worker.
-pub const FUNCTION: Function = Function {
-    name: "follow-up",
-    handler: Handler::Queue(|app, message, now| Box::pin(handle(app, message, now))),
-};
+pub const FUNCTION: Function =
+    Function { name: "follow-up", handler: Handler::Queue(|app, message, now| Box::pin(handle(app, message, now))) };
 
 /// A message whose intent is gone is a duplicate: the step was done.
 async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), Fault> {
@@ -37,7 +35,13 @@ async fn send_again(app: &App, intent: Intent, now: Timestamp) -> Result<(), Fau
     }
 }
 
-async fn next_offer(app: &App, intent: &Intent, identity: &PassIdentity, due: Timestamp, now: Timestamp) -> Result<(), Fault> {
+async fn next_offer(
+    app: &App,
+    intent: &Intent,
+    identity: &PassIdentity,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<(), Fault> {
     for _ in 0..ATTEMPTS {
         let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
             return app.store.progress(intent, IntentProgress::Done, None, &[]).await;

@@ -47,11 +47,7 @@ pub(crate) fn device_from_user_agent(user_agent: &str) -> Device {
         return Device::Other;
     }
     // An iPad asks as "Macintosh" unless told otherwise.
-    if ["iPhone", "iPad", "iPod", "Macintosh"].iter().any(names) {
-        Device::Apple
-    } else {
-        Device::Other
-    }
+    if ["iPhone", "iPad", "iPod", "Macintosh"].iter().any(names) { Device::Apple } else { Device::Other }
 }
 
 /// What the page says about the pass's present state, which is the contract's but for
@@ -101,9 +97,9 @@ impl Landing<'_> {
         let action = match (self.state, self.device) {
             (PassState::Voided | PassState::Expired, _) => Action::Nothing,
             (PassState::Redeemable | PassState::Used, Device::Apple) => Action::Add,
-            (PassState::Redeemable | PassState::Used, Device::Other) => Action::Scan {
-                code: qr_svg(self.link).map_err(askama::Error::custom)?,
-            },
+            (PassState::Redeemable | PassState::Used, Device::Other) => {
+                Action::Scan { code: qr_svg(self.link).map_err(askama::Error::custom)? }
+            }
         };
         let (state, note) = match self.state {
             PassState::Redeemable => (words.redeemable, None),
@@ -129,10 +125,7 @@ impl Landing<'_> {
 /// # Errors
 /// None in practice; the template engine's own type.
 pub(crate) fn gone(language: Language) -> Result<String, askama::Error> {
-    GonePage {
-        words: Words::of(language),
-    }
-    .render()
+    GonePage { words: Words::of(language) }.render()
 }
 
 /// A QR code of `link` as an `<svg>` element: black on white with the quiet zone of four modules, so
@@ -220,19 +213,14 @@ mod tests {
     fn an_apple_device_gets_the_link_to_the_pass() {
         // Contract, section 4, Links.
         let page = landing().render().unwrap();
-        assert!(page.contains(
-            r#"<a class="add" href="/p/9xVb2QmT7LkzR4hNfYc8Ws.pkpass">Add to Apple Wallet</a>"#
-        ));
+        assert!(page.contains(r#"<a class="add" href="/p/9xVb2QmT7LkzR4hNfYc8Ws.pkpass">Add to Apple Wallet</a>"#));
         assert!(!page.contains("<svg"));
     }
 
     #[test]
     fn another_device_gets_the_qr_code_of_the_link() {
         // Contract, section 4, Links; the badge belongs only where it can work (apple-wallet.md, 6).
-        let landing = Landing {
-            device: Device::Other,
-            ..landing()
-        };
+        let landing = Landing { device: Device::Other, ..landing() };
         let page = landing.render().unwrap();
         assert!(page.contains(&qr_svg(landing.link).unwrap()));
         assert!(page.contains(r#"role="img" aria-label="QR code with the link of this page""#));
@@ -242,42 +230,23 @@ mod tests {
 
     #[test]
     fn german_readers_see_apples_german_wording() {
-        let page = Landing {
-            language: Language::De,
-            ..landing()
-        }
-        .render()
-        .unwrap();
+        let page = Landing { language: Language::De, ..landing() }.render().unwrap();
         assert!(page.contains(r#"<html lang="de">"#));
         assert!(page.contains("Zu Apple Wallet hinzufügen"));
     }
 
     #[test]
     fn a_used_pass_can_still_be_added_for_the_offer_to_come() {
-        let page = Landing {
-            state: PassState::Used,
-            ..landing()
-        }
-        .render()
-        .unwrap();
+        let page = Landing { state: PassState::Used, ..landing() }.render().unwrap();
         assert!(page.contains("Already used"));
         assert!(page.contains("Add to Apple Wallet"));
     }
 
     #[test]
     fn a_voided_or_expired_pass_is_not_offered_any_more() {
-        for (state, words) in [
-            (PassState::Voided, "No longer valid"),
-            (PassState::Expired, "Expired"),
-        ] {
+        for (state, words) in [(PassState::Voided, "No longer valid"), (PassState::Expired, "Expired")] {
             for device in [Device::Apple, Device::Other] {
-                let page = Landing {
-                    state,
-                    device,
-                    ..landing()
-                }
-                .render()
-                .unwrap();
+                let page = Landing { state, device, ..landing() }.render().unwrap();
                 assert!(page.contains(words));
                 assert!(!page.contains(".pkpass"));
                 assert!(!page.contains("<svg"));
@@ -308,18 +277,11 @@ mod tests {
     fn nothing_on_a_page_is_loaded_from_elsewhere() {
         let pages = [
             landing().render().unwrap(),
-            Landing {
-                device: Device::Other,
-                ..landing()
-            }
-            .render()
-            .unwrap(),
+            Landing { device: Device::Other, ..landing() }.render().unwrap(),
             gone(Language::De).unwrap(),
         ];
         for page in pages {
-            for loader in [
-                "<script", "<link", "<img", "<iframe", "url(", "@import", "src=",
-            ] {
+            for loader in ["<script", "<link", "<img", "<iframe", "url(", "@import", "src="] {
                 assert!(!page.contains(loader), "{loader}");
             }
             assert!(page.contains(r#"<meta name="robots" content="noindex, nofollow">"#));
@@ -350,14 +312,6 @@ mod tests {
     fn a_link_too_long_for_a_qr_code_is_refused() {
         let link = format!("https://pass.example.com/{}", "x".repeat(2_400));
         assert!(qr_svg(&link).is_err());
-        assert!(
-            Landing {
-                link: &link,
-                device: Device::Other,
-                ..landing()
-            }
-            .render()
-            .is_err()
-        );
+        assert!(Landing { link: &link, device: Device::Other, ..landing() }.render().is_err());
     }
 }

@@ -10,10 +10,8 @@ use platform::{
 };
 
 /// The worker.
-pub const FUNCTION: Function = Function {
-    name: "push-updates",
-    handler: Handler::Queue(|app, message, now| Box::pin(handle(app, message, now))),
-};
+pub const FUNCTION: Function =
+    Function { name: "push-updates", handler: Handler::Queue(|app, message, now| Box::pin(handle(app, message, now))) };
 
 /// Devices told in one round: about a second at the slowest, so that a round never outlives the function.
 const PAGE: i32 = 1000;

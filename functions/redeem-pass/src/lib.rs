@@ -42,7 +42,8 @@ fn read(request: &Request) -> Result<(Named, RedemptionRequest), Failure> {
     let barcode = fields.text("barcode", BARCODE_LIMIT);
     let pass_type: Option<PassTypeIdentifier> = fields.optional("passTypeIdentifier");
     let serial: Option<SerialNumber> = fields.optional("serialNumber");
-    let told = RedemptionRequest { location: fields.text("location", NAME_LIMIT), till: fields.text("till", NAME_LIMIT) };
+    let told =
+        RedemptionRequest { location: fields.text("location", NAME_LIMIT), till: fields.text("till", NAME_LIMIT) };
     let named = match (barcode, pass_type, serial) {
         (Some(barcode), None, None) => Some(Named::Barcode(Barcode::new(barcode))),
         (None, Some(pass_type_identifier), Some(serial_number)) => {
@@ -109,7 +110,11 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 }
 
 /// The pass that is named; the barcode of an earlier offer of it redeems nothing.
-async fn find(app: &App, merchant: &Merchant, named: &Named) -> Result<Result<(StoredPass, Campaign), Refusal>, Failure> {
+async fn find(
+    app: &App,
+    merchant: &Merchant,
+    named: &Named,
+) -> Result<Result<(StoredPass, Campaign), Refusal>, Failure> {
     let (identity, barcode, used) = match named {
         Named::Identity(identity) => (identity.clone(), None, None),
         Named::Barcode(barcode) => match app.store.find_barcode(&merchant.merchant_id, barcode).await? {
@@ -151,8 +156,7 @@ async fn redeem(
         .with("location", counted.location.clone())
         .with("till", counted.till.clone());
     let barcode_used = (pass.shown_barcode().is_none()).then_some(counted);
-    let change =
-        Change { event: Some(event), barcode_used, done: None, then: &then, recorded: Some(&recorded) };
+    let change = Change { event: Some(event), barcode_used, done: None, then: &then, recorded: Some(&recorded) };
     match app.store.change(stored, pass, change).await? {
         Written::Done => {
             app.queues.send_after_commit(&then, now).await;

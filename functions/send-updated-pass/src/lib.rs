@@ -37,7 +37,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     if *request.method() == Method::GET {
         app.store.note_fetched(&stored, pass.effective_version(campaign), now).await?;
     }
-    let date = HeaderValue::from_str(&last_modified.to_header()).map_err(|error| Fault::new("writing a date", error))?;
+    let date =
+        HeaderValue::from_str(&last_modified.to_header()).map_err(|error| Fault::new("writing a date", error))?;
     response.headers_mut().insert(header::LAST_MODIFIED, date);
     Ok(response)
 }

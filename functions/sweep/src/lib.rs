@@ -32,7 +32,8 @@ async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
         let mut after = None;
         loop {
             let (intents, next) = app.store.due(shard, now + LONGEST_DELAY, after.as_ref()).await?;
-            let to_send: Vec<Intent> = intents.into_iter().filter(|intent| needs_message(intent, queues, now)).collect();
+            let to_send: Vec<Intent> =
+                intents.into_iter().filter(|intent| needs_message(intent, queues, now)).collect();
             app.queues.send_after_commit(&to_send, now).await;
             for intent in &to_send {
                 app.store.note_sent(&intent.key, now).await?;

@@ -48,7 +48,10 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Aws> {
     let mut aws = Aws::default();
     let given = |variables: &BTreeMap<String, String>, names: &[&str]| {
-        names.iter().chain(&["AWS_ENDPOINT_URL"]).any(|name| variables.get(*name).is_some_and(|value| !value.is_empty()))
+        names
+            .iter()
+            .chain(&["AWS_ENDPOINT_URL"])
+            .any(|name| variables.get(*name).is_some_and(|value| !value.is_empty()))
     };
     let default = |variables: &mut BTreeMap<String, String>, name: &str, value: String| {
         let variable = variables.entry(name.to_owned()).or_default();
@@ -57,7 +60,9 @@ pub(crate) async fn start(
         }
     };
     // A profile or a role brings its own credentials; inventing some would hide them.
-    if !["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"].iter().any(|name| variables.contains_key(*name))
+    if !["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"]
+        .iter()
+        .any(|name| variables.contains_key(*name))
     {
         default(variables, "AWS_ACCESS_KEY_ID", CREDENTIALS.0.to_owned());
         default(variables, "AWS_SECRET_ACCESS_KEY", CREDENTIALS.1.to_owned());

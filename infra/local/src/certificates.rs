@@ -59,7 +59,9 @@ pub enum CertificateError {
         source: io::Error,
     },
     /// A pass type identifier cannot be a certificate's name.
-    #[error("the pass type identifier {0:?} must be 1 to 50 ASCII letters, digits, dots and hyphens, and not start with a dot")]
+    #[error(
+        "the pass type identifier {0:?} must be 1 to 50 ASCII letters, digits, dots and hyphens, and not start with a dot"
+    )]
     PassType(String),
 }
 
@@ -179,7 +181,10 @@ impl Authority {
         // 64 is the upper bound of a UID or CN in an X.509 name (RFC 5280, appendix A), less the prefix Apple adds.
         let fits = (1..=64 - "Pass Type ID: ".len()).contains(&pass_type.len());
         // It also names a directory, so it may not be `..` or hidden.
-        if !fits || pass_type.starts_with('.') || !pass_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-') {
+        if !fits
+            || pass_type.starts_with('.')
+            || !pass_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-')
+        {
             return Err(CertificateError::PassType(pass_type.to_owned()));
         }
         let key = new_key()?;
@@ -368,8 +373,9 @@ fn append_key_identifiers(builder: &mut X509Builder, issuer: Option<&X509Ref>) -
     let subject = SubjectKeyIdentifier::new().build(&builder.x509v3_context(issuer.map(AsRef::as_ref), None))?;
     builder.append_extension(subject)?;
     if issuer.is_some() {
-        let authority =
-            AuthorityKeyIdentifier::new().keyid(true).build(&builder.x509v3_context(issuer.map(AsRef::as_ref), None))?;
+        let authority = AuthorityKeyIdentifier::new()
+            .keyid(true)
+            .build(&builder.x509v3_context(issuer.map(AsRef::as_ref), None))?;
         builder.append_extension(authority)?;
     }
     Ok(())

@@ -62,17 +62,9 @@ impl Gateway {
     pub(crate) fn start(listener: TcpListener, routes: Routes, app: Arc<App>, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(Shared { routes, app, clock });
         let (running, finished) = mpsc::channel(1);
-        let server = Server::start(listener, move |peer| Door {
-            shared: Arc::clone(&shared),
-            running: running.clone(),
-            peer,
-        })?;
+        let server =
+            Server::start(listener, move |peer| Door { shared: Arc::clone(&shared), running: running.clone(), peer })?;
         Ok(Self { server, finished })
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address()
     }
 
     /// Accepts no more, and waits for the functions that run, also for those whose client has gone.

@@ -150,8 +150,8 @@ impl Local {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let template = Template::embedded()?;
         let data_dir = DataDir::open(&options.data_dir, options.persistence)?;
-        let listener = listen(options.listen)
-            .map_err(|source| StartError::Listen { address: options.listen, source })?;
+        let listener =
+            listen(options.listen).map_err(|source| StartError::Listen { address: options.listen, source })?;
         let base_url = base_url(&listener).map_err(|source| StartError::Listen { address: options.listen, source })?;
 
         let mut variables = options.variables;
@@ -192,11 +192,8 @@ impl Local {
         };
         if options.sample == Sample::Load {
             let description = &local.description;
-            let pass = sample::load(
-                &description.base_url,
-                &description.merchant_key,
-                &description.pass_type_identifier,
-            );
+            let pass =
+                sample::load(&description.base_url, &description.merchant_key, &description.pass_type_identifier);
             local.sample = Some(pass.await.context("cannot load the sample campaign")?);
         }
         // The queues of an earlier run are gone, and with them whatever they held.

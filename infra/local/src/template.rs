@@ -283,15 +283,12 @@ fn references(function: &Value) -> Vec<(String, String)> {
 
 /// The logical id in `!Ref X`, `!GetAtt X.Arn`, `{Ref: X}` or `{Fn::GetAtt: [X, Arn]}`.
 fn reference(value: &Value) -> Option<String> {
-    let target = match value {
-        Value::Tagged(tagged) if tagged.tag == "Ref" || tagged.tag == "GetAtt" => &tagged.value,
-        Value::Mapping(_) => member(value, "Ref").or_else(|| member(value, "Fn::GetAtt"))?,
-        _ => return None,
+    let target = if let Value::Tagged(tagged) = value {
+        (tagged.tag == "Ref" || tagged.tag == "GetAtt").then_some(&tagged.value)?
+    } else {
+        member(value, "Ref").or_else(|| member(value, "Fn::GetAtt"))?
     };
-    let target = match target {
-        Value::Sequence(parts) => parts.first()?.as_str()?,
-        other => other.as_str()?,
-    };
+    let target = target.as_sequence().and_then(|parts| parts.first()).unwrap_or(target).as_str()?;
     target.split('.').next().map(str::to_owned)
 }
 

@@ -334,7 +334,8 @@ impl CampaignDraft {
             let digest = match campaign.prepare(&key, template) {
                 Ok(look) => look.digest().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
                 Err(found) => {
-                    problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                    problems
+                        .extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
                     continue;
                 }
             };

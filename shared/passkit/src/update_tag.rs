@@ -113,11 +113,8 @@ pub fn list<'a>(tag: Option<&str>, current: &[Current<'a>]) -> Listed<'a> {
     let counter = known.map_or(0, |known| known.counter);
     let counter = if again { counter.wrapping_add(1) } else { counter };
     let fresh = encode(counter, current, buckets.as_deref());
-    let last_updated = if tag == Some(fresh.as_str()) {
-        encode(counter.wrapping_add(1), current, buckets.as_deref())
-    } else {
-        fresh
-    };
+    let last_updated =
+        if tag == Some(fresh.as_str()) { encode(counter.wrapping_add(1), current, buckets.as_deref()) } else { fresh };
     Listed::Passes { serial_numbers, last_updated }
 }
 

@@ -163,7 +163,10 @@ mod tests {
     fn android_clients_are_told_apart() {
         assert_eq!(client_kind(Scheme::Apple, None, Some("passd/1.0 CFNetwork/1410.0.3")), ClientKind::Apple);
         assert_eq!(client_kind(Scheme::Android, None, None), ClientKind::WalletPasses);
-        assert_eq!(client_kind(Scheme::Apple, None, Some("WalletPasses/1.0 (Linux; U; Android 9)")), ClientKind::WalletPasses);
+        assert_eq!(
+            client_kind(Scheme::Apple, None, Some("WalletPasses/1.0 (Linux; U; Android 9)")),
+            ClientKind::WalletPasses
+        );
         assert_eq!(client_kind(Scheme::Apple, Some("Passworks"), None), ClientKind::PassClient);
     }
 

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 use lambda_http::{Body, Request, RequestExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use crate::{App, Config, Fault, http::{self, Failure}, telemetry};
+use crate::{
+    App, Config, Fault,
+    http::{self, Failure},
+    telemetry,
+};
 
 /// A future that borrows the app.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

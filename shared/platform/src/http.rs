@@ -83,10 +83,7 @@ impl Failure {
 
     /// What the log line says: a code, or the chain of a fault. Never what the caller sent.
     pub fn told(&self) -> String {
-        match self {
-            Failure::Fault(fault) => format!("fault: {}", fault.chain()),
-            other => row(other).code.to_owned(),
-        }
+        if let Failure::Fault(fault) = self { format!("fault: {}", fault.chain()) } else { row(self).code.to_owned() }
     }
 }
 
@@ -112,7 +109,9 @@ fn row(failure: &Failure) -> Row {
             Refusal::Expired(_) => row(S::CONFLICT, S::CONFLICT, "expired", "Expired"),
             Refusal::NotYetRedeemable(_) => row(S::CONFLICT, S::CONFLICT, "not_yet_redeemable", "Not yet redeemable"),
             Refusal::UnknownPass => row(S::UNAUTHORIZED, S::NOT_FOUND, "unknown_pass", "Unknown pass"),
-            Refusal::SerialNumberTaken(_) => row(S::CONFLICT, S::CONFLICT, "serial_number_taken", "Serial number taken"),
+            Refusal::SerialNumberTaken(_) => {
+                row(S::CONFLICT, S::CONFLICT, "serial_number_taken", "Serial number taken")
+            }
         },
         Failure::Unauthorised => row(S::UNAUTHORIZED, S::UNAUTHORIZED, "unauthorised", "Unauthorised"),
         Failure::Forbidden { .. } => row(S::FORBIDDEN, S::FORBIDDEN, "forbidden", "Role too small"),
@@ -169,9 +168,10 @@ pub fn failure(audience: Audience, failure: Failure, request_id: &str) -> Respon
             response
         }
         Audience::Visitor => {
-            let page = match failure {
-                Failure::NoSuchLink { page } => page,
-                other => format!("<!doctype html><title>{0}</title><h1>{0}</h1><p>{1}</p>", row.title, detail(&other)),
+            let page = if let Failure::NoSuchLink { page } = failure {
+                page
+            } else {
+                format!("<!doctype html><title>{0}</title><h1>{0}</h1><p>{1}</p>", row.title, detail(&failure))
             };
             html(row.merchant, page)
         }

@@ -67,7 +67,8 @@ pub fn once(request: &Request, merchant: &Merchant, need: Need) -> Result<Option
         return Err(Failure::IdempotencyKey("an Idempotency-Key has 1 to 64 printable ASCII characters"));
     }
     let body: &[u8] = request.body();
-    let canonical = serde_json::from_slice::<Value>(body).map_or_else(|_| body.to_vec(), |value| value.to_string().into());
+    let canonical =
+        serde_json::from_slice::<Value>(body).map_or_else(|_| body.to_vec(), |value| value.to_string().into());
     let mut digest = Sha256::new();
     digest.update(request.method().as_str());
     digest.update("\n");
@@ -96,7 +97,8 @@ pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> R
     if recorded.once.request_digest != once.request_digest {
         return Err(Failure::IdempotencyKeyReused);
     }
-    let status = StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
+    let status =
+        StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
     let mut response = http::json_text(status, recorded.body);
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(Some(response))
@@ -130,7 +132,8 @@ mod tests {
 
     #[test]
     fn the_same_json_written_another_way_is_the_same_request() {
-        let digest = |body| once(&request(Some("k"), body), &merchant(), Need::Required).unwrap().unwrap().request_digest;
+        let digest =
+            |body| once(&request(Some("k"), body), &merchant(), Need::Required).unwrap().unwrap().request_digest;
         assert_eq!(digest(r#"{"a":1,"b":2}"#), digest("{ \"b\": 2, \"a\": 1 }"));
         assert_ne!(digest(r#"{"a":1}"#), digest(r#"{"a":2}"#));
     }

@@ -54,7 +54,11 @@ impl Identities {
     }
 
     /// The identity that signs and pushes passes of this type: of several, the one valid longest.
-    pub async fn of(&self, pass_type: &PassTypeIdentifier, now: Timestamp) -> Result<Option<Arc<SigningIdentity>>, Fault> {
+    pub async fn of(
+        &self,
+        pass_type: &PassTypeIdentifier,
+        now: Timestamp,
+    ) -> Result<Option<Arc<SigningIdentity>>, Fault> {
         let all = self.all(now).await?;
         Ok(all.get(pass_type).and_then(|identities| identities.first()).cloned())
     }
@@ -66,8 +70,8 @@ impl Identities {
 
     async fn load(&self, now: Timestamp) -> Result<HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>>, Fault> {
         let found = match &self.source {
-            SigningIdentitiesSource::Directory(directory) => from_directory(directory)?,
-            SigningIdentitiesSource::SecretsManager(prefix) => self.from_secrets_manager(prefix).await?,
+            SigningIdentitiesSource::Directory(directory) => in_directory(directory)?,
+            SigningIdentitiesSource::SecretsManager(prefix) => self.in_secrets_manager(prefix).await?,
         };
         let mut identities: HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>> = HashMap::new();
         let mut unusable = Vec::new();
@@ -100,9 +104,10 @@ impl Identities {
         Ok(identities)
     }
 
-    async fn from_secrets_manager(&self, prefix: &str) -> Result<Vec<Found>, Fault> {
+    async fn in_secrets_manager(&self, prefix: &str) -> Result<Vec<Found>, Fault> {
         use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("reading identities (Secrets Manager)", error);
+        let failed =
+            |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("reading identities (Secrets Manager)", error);
         let filter = Filter::builder().key(FilterNameStringType::Name).values(prefix).build();
         let mut pages = self.secrets.list_secrets().filters(filter).into_paginator().send();
         let mut found = Vec::new();
@@ -144,11 +149,14 @@ type Found = (String, Parts, Vec<Vec<u8>>);
 
 /// Reads a directory whose sub-directories are identities: `identity.p12` and `password.txt`, or `certificate.pem`
 /// (`.cer`) and `key.pem` and perhaps `passphrase.txt`. Other certificates there, and beside them, are intermediates.
-fn from_directory(directory: &Path) -> Result<Vec<Found>, Fault> {
+fn in_directory(directory: &Path) -> Result<Vec<Found>, Fault> {
     let failed = |error| Fault::new(format!("reading SIGNING_IDENTITIES directory {}", directory.display()), error);
     let shared = intermediates_in(directory).map_err(failed)?;
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(directory).map_err(failed)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)?;
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
     entries.sort();
     let mut found = Vec::new();
     for folder in entries.into_iter().filter(|path| path.is_dir()) {

@@ -19,7 +19,8 @@ pub fn fields(request: &lambda_http::Request) -> Result<Fields, Failure> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Fields { path: String::new(), members: Map::new(), problems: Problems::new() });
     }
-    let value = serde_json::from_slice(bytes).map_err(|error| Failure::Malformed(format!("the body is not JSON: {error}")))?;
+    let value =
+        serde_json::from_slice(bytes).map_err(|error| Failure::Malformed(format!("the body is not JSON: {error}")))?;
     match value {
         Value::Object(members) => Ok(Fields { path: String::new(), members, problems: Problems::new() }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

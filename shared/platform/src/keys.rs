@@ -58,7 +58,13 @@ pub struct Keys {
 
 impl Keys {
     /// Whoever sent the request, if their key's role reaches `needed`.
-    pub async fn authorise(&self, app: &App, request: &Request, needed: Role, now: Timestamp) -> Result<Merchant, Failure> {
+    pub async fn authorise(
+        &self,
+        app: &App,
+        request: &Request,
+        needed: Role,
+        now: Timestamp,
+    ) -> Result<Merchant, Failure> {
         let secret = header_text(request, header::AUTHORIZATION).and_then(bearer).ok_or(Failure::Unauthorised)?;
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let merchant = match self.remembered(&digest, now) {

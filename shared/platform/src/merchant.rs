@@ -99,7 +99,11 @@ pub fn pass_identity(request: &Request) -> Result<PassIdentity, Failure> {
 }
 
 /// A merchant's own pass with its campaign; another merchant's is as unknown as none.
-pub async fn pass(app: &App, merchant: &Merchant, identity: &PassIdentity) -> Result<(StoredPass, StoredCampaign), Failure> {
+pub async fn pass(
+    app: &App,
+    merchant: &Merchant,
+    identity: &PassIdentity,
+) -> Result<(StoredPass, StoredCampaign), Failure> {
     let found = app.store.pass_and_campaign(identity).await?;
     let found = found.filter(|(stored, _)| stored.pass.merchant_id == merchant.merchant_id);
     found.ok_or(Failure::Refused(domain::Refusal::UnknownPass))

@@ -54,7 +54,8 @@ impl Packages {
         if let Some(template) = lock(&self.templates).get(&name) {
             return Ok(Arc::clone(template));
         }
-        let archive = self.get(&name).await?.ok_or_else(|| Fault::contradiction(format!("{name} is not in the bucket")))?;
+        let archive =
+            self.get(&name).await?.ok_or_else(|| Fault::contradiction(format!("{name} is not in the bucket")))?;
         let opened = Template::from_zip(&archive);
         let (template, _) = opened.map_err(|problems| Fault::contradiction(told("a stored template", &problems)))?;
         let template = Arc::new(template);
@@ -144,7 +145,12 @@ async fn signing_identity(app: &App, pass: &Pass, now: Timestamp) -> Result<Arc<
 }
 
 /// The per-pass data of a package.
-fn inputs<'a>(app: &'a App, pass: &'a Pass, campaign: &Campaign, identity: &'a SigningIdentity) -> Result<Inputs<'a>, Fault> {
+fn inputs<'a>(
+    app: &'a App,
+    pass: &'a Pass,
+    campaign: &Campaign,
+    identity: &'a SigningIdentity,
+) -> Result<Inputs<'a>, Fault> {
     Ok(Inputs {
         pass_type_identifier: &pass.identity.pass_type_identifier,
         team_identifier: identity.team_identifier(),

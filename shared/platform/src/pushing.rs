@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use passkit::{identifiers::DeviceLibraryIdentifier, web_service::ClientKind};
 
 use crate::{
-    App, Fault, random,
+    App, Fault,
     apns::{Push, PushOutcome},
+    random,
     store::{Event, EventKind, Intent, Registration, Step},
 };
 
@@ -123,7 +124,9 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
                 false
             }
             PushOutcome::Stop { reason } => {
-                return Err(Fault::contradiction(format!("APNs refuses our certificate or topic for {topic}: {reason}")));
+                return Err(Fault::contradiction(format!(
+                    "APNs refuses our certificate or topic for {topic}: {reason}"
+                )));
             }
         };
         if ended {

@@ -29,11 +29,7 @@ struct Message {
 impl Queues {
     /// Over these queues.
     pub fn new(client: Client, config: &Config) -> Queues {
-        Queues {
-            client,
-            push_url: config.push_queue_url.clone(),
-            follow_up_url: config.follow_up_queue_url.clone(),
-        }
+        Queues { client, push_url: config.push_queue_url.clone(), follow_up_url: config.follow_up_queue_url.clone() }
     }
 
     /// Sends a message for each intent that is due within the longest delay, to arrive when it is due and not before.

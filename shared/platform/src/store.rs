@@ -44,7 +44,7 @@ pub use idempotency::Recording;
 pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
 pub use keys::StoredKey;
 pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written};
-pub use registrations::{Registered, Registration, RegisteredPass};
+pub use registrations::{Registered, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};
 
 use crate::Fault;

@@ -22,11 +22,8 @@ impl Rgb {
         if let Some(digits) = text.strip_prefix('#') {
             return Self::parse_hex(digits);
         }
-        let mut parts = text
-            .strip_prefix("rgb(")?
-            .strip_suffix(')')?
-            .split(',')
-            .map(|part| part.trim().parse::<u8>().ok());
+        let mut parts =
+            text.strip_prefix("rgb(")?.strip_suffix(')')?.split(',').map(|part| part.trim().parse::<u8>().ok());
         let color = Rgb(parts.next()??, parts.next()??, parts.next()??);
         parts.next().is_none().then_some(color)
     }
@@ -34,11 +31,7 @@ impl Rgb {
     fn parse_hex(digits: &str) -> Option<Rgb> {
         let nibbles: Vec<u8> = digits
             .chars()
-            .map(|digit| {
-                digit
-                    .to_digit(16)
-                    .and_then(|value| u8::try_from(value).ok())
-            })
+            .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
             .collect::<Option<_>>()?;
         match nibbles.as_slice() {
             [r, g, b] => Some(Rgb(r * 17, g * 17, b * 17)),
@@ -51,11 +44,7 @@ impl Rgb {
     fn luminance(self) -> f64 {
         let linear = |channel: u8| {
             let share = f64::from(channel) / 255.0;
-            if share <= 0.04045 {
-                share / 12.92
-            } else {
-                ((share + 0.055) / 1.055).powf(2.4)
-            }
+            if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
         };
         0.2126 * linear(self.0) + 0.7152 * linear(self.1) + 0.0722 * linear(self.2)
     }
@@ -97,22 +86,12 @@ impl Colors {
     /// From `backgroundColor`, `foregroundColor` and `labelColor` of a `pass.json`. What is absent
     /// or no colour gets a default; what could not be read on the background becomes black or white.
     #[must_use]
-    pub(crate) fn from_pass(
-        background: Option<&str>,
-        foreground: Option<&str>,
-        label: Option<&str>,
-    ) -> Colors {
+    pub(crate) fn from_pass(background: Option<&str>, foreground: Option<&str>, label: Option<&str>) -> Colors {
         let parse = |color: Option<&str>| color.and_then(Rgb::parse);
         let background = parse(background).unwrap_or(Rgb(38, 40, 46));
-        let foreground = parse(foreground)
-            .unwrap_or(Rgb::WHITE)
-            .legible_on(background);
+        let foreground = parse(foreground).unwrap_or(Rgb::WHITE).legible_on(background);
         let label = parse(label).unwrap_or(foreground).legible_on(background);
-        Colors {
-            background,
-            foreground,
-            label,
-        }
+        Colors { background, foreground, label }
     }
 }
 
@@ -158,18 +137,10 @@ mod tests {
 
     #[test]
     fn colors_that_can_be_read_are_kept() {
-        let colors = Colors::from_pass(
-            Some("rgb(94, 45, 22)"),
-            Some("rgb(255, 247, 235)"),
-            Some("rgb(246, 205, 150)"),
-        );
+        let colors = Colors::from_pass(Some("rgb(94, 45, 22)"), Some("rgb(255, 247, 235)"), Some("rgb(246, 205, 150)"));
         assert_eq!(
             colors,
-            Colors {
-                background: Rgb(94, 45, 22),
-                foreground: Rgb(255, 247, 235),
-                label: Rgb(246, 205, 150),
-            }
+            Colors { background: Rgb(94, 45, 22), foreground: Rgb(255, 247, 235), label: Rgb(246, 205, 150) }
         );
     }
 

@@ -127,11 +127,7 @@ mod tests {
     #[test]
     fn whoever_names_no_language_of_ours_reads_english() {
         for header in ["", "fr-FR,it", "*", "den", ";;;,,,", "de;q=lots"] {
-            assert_eq!(
-                language_from_accept_language(header),
-                Language::En,
-                "{header}"
-            );
+            assert_eq!(language_from_accept_language(header), Language::En, "{header}");
         }
     }
 
@@ -140,11 +136,7 @@ mod tests {
         // apple-wallet.md, section 6, badge rules: always write "Apple Wallet".
         for words in [&ENGLISH, &GERMAN] {
             for text in [words.add, words.add_hint, words.scan_title, words.scan_hint] {
-                assert_eq!(
-                    text.matches("Wallet").count(),
-                    text.matches("Apple Wallet").count(),
-                    "{text}"
-                );
+                assert_eq!(text.matches("Wallet").count(), text.matches("Apple Wallet").count(), "{text}");
             }
         }
     }

@@ -98,9 +98,8 @@ async fn ensure_bucket(client: &aws_sdk_s3::Client, config: &Config) -> anyhow::
     let mut create = client.create_bucket().bucket(name);
     if let Some(region) = config.aws.region.as_deref().filter(|region| *region != REGION_WITHOUT_LOCATION) {
         let location = BucketLocationConstraint::from(region);
-        create = create.create_bucket_configuration(
-            CreateBucketConfiguration::builder().location_constraint(location).build(),
-        );
+        create = create
+            .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(location).build());
     }
     create.send().await.with_context(|| format!("cannot create the S3 bucket {name}"))?;
     Ok(())

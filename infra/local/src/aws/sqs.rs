@@ -67,6 +67,8 @@ impl Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let answer = self.0.call(request);
-        Box::pin(async move { answer.await.map(|response| response.map(|body| body.map_err(Into::into).boxed_unsync())) })
+        Box::pin(
+            async move { answer.await.map(|response| response.map(|body| body.map_err(Into::into).boxed_unsync())) },
+        )
     }
 }

@@ -34,9 +34,7 @@ impl Own {
             Self::BadRequest => (StatusCode::BAD_REQUEST, r#"{"message":"Bad Request"}"#),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, r#"{"message":"Request Timeout"}"#),
             Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Too Long"}"#),
-            Self::InternalServerError => {
-                (StatusCode::INTERNAL_SERVER_ERROR, r#"{"message":"Internal Server Error"}"#)
-            }
+            Self::InternalServerError => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"message":"Internal Server Error"}"#),
             Self::ServiceUnavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"message":"Service Unavailable"}"#),
         }
     }

@@ -47,12 +47,7 @@ impl Routes {
             if candidates.iter().any(|other| other.method == route.method) {
                 return Err(TemplateError::Shape(format!("{} {} is routed twice", route.method, route.path)));
             }
-            candidates.push(Candidate {
-                method: route.method.clone(),
-                path: route.path.clone(),
-                parameters,
-                function,
-            });
+            candidates.push(Candidate { method: route.method.clone(), path: route.path.clone(), parameters, function });
         }
         let mut paths = matchit::Router::new();
         for (pattern, candidates) in patterns {

@@ -83,12 +83,12 @@ async fn gateway() -> Gateway {
 }
 
 fn url(gateway: &Gateway, path: &str) -> String {
-    format!("http://{}{path}", gateway.address())
+    format!("http://{}{path}", gateway.server.address())
 }
 
 /// Sends bytes as they are and reads until the server closes.
 async fn raw(gateway: &Gateway, request: &str) -> String {
-    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut stream = TcpStream::connect(gateway.server.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
@@ -162,7 +162,7 @@ async fn a_host_that_is_none_is_400() {
 #[tokio::test]
 async fn a_stop_waits_for_the_request_in_progress_and_takes_no_more() {
     let gateway = gateway().await;
-    let (address, slow) = (gateway.address(), url(&gateway, "/slow"));
+    let (address, slow) = (gateway.server.address(), url(&gateway, "/slow"));
     let request = tokio::spawn(async move { reqwest::get(slow).await.unwrap().text().await.unwrap() });
     STARTED.notified().await;
     let stop = tokio::spawn(gateway.stop());

@@ -46,10 +46,6 @@ impl Check {
         self.findings.warn(path, message);
     }
 
-    pub(super) fn stage(&self) -> Stage {
-        self.stage
-    }
-
     /// Whether the final text of a string is not known yet.
     pub(super) fn is_open(&self, text: &str) -> bool {
         self.stage == Stage::Template && placeholder::is_open(text)

@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine;
 use serde_json::{Map, Value};
 
-use super::{
-    Style,
-    check::{Check, Stage},
-    fields, relevance, semantics, styles,
-};
+use super::{Style, check::Check, fields, relevance, semantics, styles};
 use crate::problem::pointer;
 
 /// The barcode formats of all systems; the last four since iOS 27.
@@ -348,7 +344,7 @@ fn examine_actions(check: &mut Check, value: &Value, path: &str) {
             check.url(&pointer(path, "url"), url);
         }
     });
-    if value.as_array().is_some_and(|actions| actions.len() > 2) && check.stage() == Stage::Template {
+    if value.as_array().is_some_and(|actions| actions.len() > 2) {
         check.warn(path, "at most two actions are shown");
     }
 }

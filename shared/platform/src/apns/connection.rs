@@ -31,8 +31,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// are left alone (Apple asks for no PING within the hour), so a socket that died while a function was frozen is found
 /// by the first push after it: then the PING is already due, and the push moves to a new connection after
 /// [`PING_TIMEOUT`].
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Many round trips. Too short costs a handshake and a second copy of a push, too long keeps a pass from changing.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Port of `https` (and APNs' first choice; 2197 is its other).
 const DEFAULT_PORT: u16 = 443;

@@ -48,7 +48,13 @@ pub struct StoredTemplate {
 
 impl StoredTemplate {
     /// The version after `previous`, or the first.
-    pub fn after(previous: Option<&StoredTemplate>, merchant_id: &str, template_id: &TemplateId, content: Content, now: Timestamp) -> Self {
+    pub fn after(
+        previous: Option<&StoredTemplate>,
+        merchant_id: &str,
+        template_id: &TemplateId,
+        content: Content,
+        now: Timestamp,
+    ) -> Self {
         StoredTemplate {
             v: 1,
             template_id: template_id.clone(),
@@ -130,7 +136,11 @@ impl Store {
 
     /// Writes a campaign composed with `template`, on the condition that both are as they were read: a template that
     /// changes meanwhile must not leave the campaign behind.
-    pub async fn put_campaign(&self, change: CampaignChange<'_>, template: &StoredTemplate) -> Result<CampaignPut, Fault> {
+    pub async fn put_campaign(
+        &self,
+        change: CampaignChange<'_>,
+        template: &StoredTemplate,
+    ) -> Result<CampaignPut, Fault> {
         let mut transaction = Transaction::default();
         transaction.put_campaign(&change)?;
         let (merchant_id, after) = (&change.after.merchant_id, change.after);
@@ -155,7 +165,11 @@ impl Store {
     }
 
     /// The campaigns whose passes are made from a template.
-    pub async fn campaigns_of_template(&self, merchant_id: &str, template_id: &TemplateId) -> Result<Vec<StoredCampaign>, Fault> {
+    pub async fn campaigns_of_template(
+        &self,
+        merchant_id: &str,
+        template_id: &TemplateId,
+    ) -> Result<Vec<StoredCampaign>, Fault> {
         const PREFIX: &str = "CAMPAIGN#";
         let partition = items::template_partition(merchant_id, template_id);
         let (mut keys, mut after) = (Vec::new(), None);
@@ -178,7 +192,12 @@ impl Store {
     }
 
     /// Writes a new version of a template and every campaign it alters, together.
-    pub async fn put_template(&self, previous: Option<&StoredTemplate>, template: &StoredTemplate, campaigns: &[CampaignChange<'_>]) -> Result<CampaignPut, Fault> {
+    pub async fn put_template(
+        &self,
+        previous: Option<&StoredTemplate>,
+        template: &StoredTemplate,
+        campaigns: &[CampaignChange<'_>],
+    ) -> Result<CampaignPut, Fault> {
         let mut transaction = Transaction::default();
         let condition = match previous {
             None => Condition::absent(),
@@ -195,7 +214,12 @@ impl Store {
     }
 
     /// One page of a campaign's passes, from a place this method returned; the passes come in no order of time.
-    pub async fn members(&self, merchant_id: &str, campaign_id: &CampaignId, after: Option<&str>) -> Result<(Vec<StoredPass>, Option<String>), Fault> {
+    pub async fn members(
+        &self,
+        merchant_id: &str,
+        campaign_id: &CampaignId,
+        after: Option<&str>,
+    ) -> Result<(Vec<StoredPass>, Option<String>), Fault> {
         // One batch read's worth (DynamoDB, BatchGetItem: 100 items).
         const PAGE: i32 = 100;
         // A place is "{shard}" or "{shard} {sort key}"; neither part holds a space.
@@ -212,7 +236,8 @@ impl Store {
             Some(items::pass_key(&identity))
         });
         let passes = self.get_many(&keys.collect::<Vec<_>>()).await?;
-        let passes: Result<Vec<_>, Fault> = passes.into_values().map(|item| StoredPass::from_item(read(item)?)).collect();
+        let passes: Result<Vec<_>, Fault> =
+            passes.into_values().map(|item| StoredPass::from_item(read(item)?)).collect();
         let next = match next {
             Some(sort) => Some(format!("{shard} {sort}")),
             None if shard + 1 < MEMBER_SHARDS => Some((shard + 1).to_string()),

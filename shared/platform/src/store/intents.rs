@@ -211,7 +211,12 @@ impl Store {
     }
 
     /// One page of what is due up to `until`, of one shard.
-    pub async fn due(&self, shard: u32, until: Timestamp, after: Option<&IntentKey>) -> Result<(Vec<Intent>, Option<IntentKey>), Fault> {
+    pub async fn due(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        after: Option<&IntentKey>,
+    ) -> Result<(Vec<Intent>, Option<IntentKey>), Fault> {
         const PAGE: i32 = 500;
         use aws_sdk_dynamodb::types::AttributeValue::S;
         let start = after.map(|key| key.to_key().to_item());

@@ -4,7 +4,9 @@
 use domain::{Pass, PassState, Redemption};
 use jiff::Timestamp;
 use passkit::{
-    identifiers::{CampaignId, DeviceLibraryIdentifier, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber, TemplateId},
+    identifiers::{
+        CampaignId, DeviceLibraryIdentifier, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber, TemplateId,
+    },
     secrets::{AuthenticationToken, Barcode, LinkId, PushToken},
     update_tag::EffectiveVersion,
     web_service::ClientKind,
@@ -57,7 +59,8 @@ pub(super) fn members_partition(merchant_id: &str, campaign_id: &CampaignId, sha
 
 /// A pass stays in the shard its serial number falls in.
 pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: &PassIdentity) -> Key {
-    let sum: u32 = identity.serial_number.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let sum: u32 =
+        identity.serial_number.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let sort = format!("{}#{}", identity.pass_type_identifier, identity.serial_number);
     Key::new(members_partition(merchant_id, campaign_id, sum % MEMBER_SHARDS), sort)
 }

@@ -165,7 +165,10 @@ impl Store {
     }
 
     /// A pass with the campaign it belongs to.
-    pub async fn pass_and_campaign(&self, identity: &PassIdentity) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
+    pub async fn pass_and_campaign(
+        &self,
+        identity: &PassIdentity,
+    ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
         let Some(stored) = self.pass(identity).await? else { return Ok(None) };
         let campaign = self.campaign(&stored.pass.merchant_id, &stored.pass.campaign_id).await?;
         let campaign = campaign.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
@@ -243,7 +246,12 @@ impl Store {
 
     /// Notes that a phone fetched this effective version, the first time one does. Everyone after the first costs
     /// nothing: the pass as read says so already.
-    pub async fn note_fetched(&self, before: &StoredPass, fetched: EffectiveVersion, now: Timestamp) -> Result<(), Fault> {
+    pub async fn note_fetched(
+        &self,
+        before: &StoredPass,
+        fetched: EffectiveVersion,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
             return Ok(());
         }

@@ -123,7 +123,8 @@ impl Store {
     /// Ends a registration as read. When the device registered again since, that one stays.
     pub async fn unregister(&self, pass: &Pass, registration: &Registration, now: Timestamp) -> Result<(), Fault> {
         let mut transaction = Transaction::default();
-        let as_read = Condition::holds("registered = :read").with(":read", number(registration.registered_at.as_millisecond()));
+        let as_read =
+            Condition::holds("registered = :read").with(":read", number(registration.registered_at.as_millisecond()));
         transaction.delete(&items::registration_key(&pass.identity, &registration.device), as_read)?;
         transaction.delete(&items::device_key(&pass.identity, &registration.device), Condition::none())?;
         transaction.put_event(&pass.identity, &Event::new(EventKind::Unregistered, now, pass.version))?;

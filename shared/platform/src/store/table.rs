@@ -34,7 +34,9 @@ pub async fn create_table(client: &Client, name: &str) -> Result<(), Fault> {
         .await;
     match created {
         Ok(_) => {}
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => return Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
+            return Ok(());
+        }
         Err(error) => return Err(fault("making the table", error)),
     }
     let expiry = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true).build();

@@ -36,8 +36,8 @@ impl Transaction {
 
     /// Adds the writing of a whole item; a condition is an expression over `values`.
     pub(super) fn put(&mut self, key: &Key, shape: &impl Serialize, condition: Condition) -> Result<(), Fault> {
-        let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(shape)
-            .map_err(|error| fault("writing a stored shape", error))?;
+        let mut item: Item =
+            serde_dynamo::aws_sdk_dynamodb_1::to_item(shape).map_err(|error| fault("writing a stored shape", error))?;
         item.extend(key.to_item());
         let put = Put::builder()
             .table_name("")
@@ -140,12 +140,18 @@ impl Store {
                 Ok(_) => return Ok(Outcome::Committed),
                 Err(error) => error,
             };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+            else {
                 return Err(fault("writing a transaction", error));
             };
-            let codes: Vec<&str> = cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
-            let refused: Vec<usize> =
-                codes.iter().enumerate().filter(|(_, code)| **code == "ConditionalCheckFailed").map(|(place, _)| place).collect();
+            let codes: Vec<&str> =
+                cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
+            let refused: Vec<usize> = codes
+                .iter()
+                .enumerate()
+                .filter(|(_, code)| **code == "ConditionalCheckFailed")
+                .map(|(place, _)| place)
+                .collect();
             if !refused.is_empty() {
                 return Ok(Outcome::Refused(refused));
             }

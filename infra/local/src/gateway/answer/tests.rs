@@ -60,7 +60,10 @@ async fn the_gateways_own_words_are_api_gateways() {
         (Own::ServiceUnavailable, 503, r#"{"message":"Service Unavailable"}"#),
     ] {
         let response = own.answer(&Method::GET);
-        assert_eq!((response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()), (status, "application/json"));
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
+            (status, "application/json")
+        );
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), message);
     }
 }
