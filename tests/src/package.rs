@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::RwLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -225,13 +226,23 @@ fn read_tree(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
+/// Read while a program runs: until it has begun, it owns copies of all our open files.
+static RUNNING: RwLock<()> = RwLock::new(());
+
+/// Returns once no program holds a copy of a file that this process has closed before the call.
+/// A service's lock on its data directory is such a file.
+pub(crate) fn no_program_holds_our_files() {
+    tokio::task::block_in_place(|| drop(RUNNING.write().unwrap()));
+}
+
 fn run(dir: &Path, program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program).args(arguments).current_dir(dir).output();
+    let output = {
+        let _running = RUNNING.read().unwrap();
+        Command::new(program).args(arguments).current_dir(dir).output()
+    };
     match output {
         Ok(output) => output,
-        Err(error) => {
-            panic!("packages are checked by `{program}`, which must be installed: {error}")
-        }
+        Err(error) => panic!("packages are checked by `{program}`, which must be installed: {error}"),
     }
 }
 

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::answer::Answer;
 use crate::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
 use crate::iphone::IPhone;
+use crate::package::no_program_holds_our_files;
 use crate::template_folder::TemplateFolder;
 use crate::till::Till;
 use crate::web_service::WebService;
@@ -90,6 +91,7 @@ impl World {
         let World { local, clock, http, dir, persistence } = self;
         let address = local.base_url().trim_start_matches("http://").parse().unwrap();
         local.stop().await;
+        no_program_holds_our_files();
         let local = start_local(address, dir.path(), &clock, persistence).await;
         World { local, clock, http, dir, persistence }
     }
@@ -156,6 +158,14 @@ impl World {
         let admin = store.key(self.local.merchant_key()).await.unwrap().unwrap();
         let key = format!("{role}-0123456789abcdef0123456789abcdef");
         store.put_key(&key, &admin.merchant_id, role, self.now()).await.unwrap();
+        key
+    }
+
+    /// The admin key of a merchant who has nothing to do with this one.
+    pub async fn key_of_another_merchant(&self) -> String {
+        let key = "other-0123456789abcdef0123456789abcdef".to_owned();
+        let store = &self.local.app().store;
+        store.put_key(&key, "other", Role::Admin, self.now()).await.unwrap();
         key
     }
 

@@ -29,6 +29,18 @@ async fn a_push_is_what_apple_expects() {
     let push = pushes.iter().find(|push| push.token == phone.push_token()).unwrap();
     assert_eq!(push.topic, PASS_TYPE);
     assert_eq!(push.payload, "{}");
+    // With `background` only priority 5 is legal; without a type, or with `alert`, 10 or 5.
+    let priority = push.header("apns-priority").unwrap_or("10");
+    match push.header("apns-push-type") {
+        Some("background") => assert_eq!(priority, "5"),
+        Some("alert") | None => assert!(["5", "10"].contains(&priority), "{priority}"),
+        Some(other) => panic!("push type {other}"),
+    }
+    // A phone that is off gets it later: 0 would be one attempt only.
+    if let Some(expiration) = push.header("apns-expiration") {
+        let expires: i64 = expiration.parse().unwrap();
+        assert!(expires >= world.now().as_second() + 86_400, "{expires}");
+    }
     phone.was_content();
     world.end().await;
 }

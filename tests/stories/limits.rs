@@ -56,3 +56,18 @@ async fn impossible_limits_are_refused_by_path() {
     }
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redemption_that_leaves_the_pass_as_it_looks_bothers_no_phone() {
+    // Reference 1.6, "the pass was unchanged": one of three uses changes nothing on this pass.
+    let mut campaign = two_offers();
+    campaign["offers"][0]["redemptionLimit"] = json!(3);
+    let world = World::with_campaign(&campaign).await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.advance(Duration::from_secs(600));
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.pushed(&pass.pass_type).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), Some(pass.barcode.as_str()));
+    phone.was_content();
+    world.end().await;
+}

@@ -22,3 +22,6 @@ async fn handle(_: &App, _: Request, _: Timestamp) -> Result<Response<Body>, Fai
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests;

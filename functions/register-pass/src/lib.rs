@@ -1,6 +1,7 @@
 //! `POST /v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}/{serialNumber}`: a device asks to be
 //! told when this pass changes (Apple, "Register a Pass for Update Notifications").
 
+use domain::{Campaign, pass::Admission};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -9,7 +10,7 @@ use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure, PHONE_LIMIT},
     phone,
-    store::{Registered, Registration},
+    store::{ATTEMPTS, Intent, OnDevice, Registration, Step, StoredPass, Written},
 };
 
 /// The door.
@@ -24,16 +25,58 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let identity = phone::pass_identity(&request)?;
     let (scheme, token) = phone::authorization(&request)?;
     let device = phone::device(&request)?;
-    let found = app.store.pass_on_device(&identity, &device).await?;
-    let found = found.filter(|(stored, _)| stored.pass.authentication_token == token);
-    let (stored, registration) = found.ok_or(Failure::Unauthorised)?;
+    for _ in 0..ATTEMPTS {
+        let found = app.store.pass_on_device(&identity, &device).await?;
+        let found = found.filter(|found| found.stored.pass.authentication_token == token);
+        let OnDevice { stored, campaign, registration: known } = found.ok_or(Failure::Unauthorised)?;
 
-    let body = answer::body(&request, PHONE_LIMIT)?;
-    let push_token = parse_registration(body).map_err(|error| Failure::Malformed(error.to_string()))?;
-    let expected = if registration.is_some() { Registered::Known } else { Registered::New };
-    let registration = Registration { device, push_token, client: phone::kind(&request, scheme), registered_at: now };
-    Ok(answer::empty(match app.store.register(&stored.pass, &registration, expected).await? {
-        Registered::New => StatusCode::CREATED,
-        Registered::Known => StatusCode::OK,
-    }))
+        let body = answer::body(&request, PHONE_LIMIT)?;
+        let push_token = parse_registration(body).map_err(|error| Failure::Malformed(error.to_string()))?;
+        let client = phone::kind(&request, scheme);
+        let registration = Registration { device: device.clone(), push_token, client, registered_at: now };
+        if known.is_some() {
+            app.store.register_again(&stored.pass, &registration).await?;
+            return Ok(answer::empty(StatusCode::OK));
+        }
+        match register(app, &stored, &campaign.campaign, &registration, now).await? {
+            Written::Done => return Ok(answer::empty(StatusCode::CREATED)),
+            // The same device registered meanwhile, or the pass changed: look again.
+            Written::Changed | Written::AnsweredBefore => {}
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Lets a new device in, if its campaign does. The pass changes with it where a limit counts, where it greets, and where
+/// one device too many voids it; then everybody else is told.
+async fn register(
+    app: &App,
+    stored: &StoredPass,
+    campaign: &Campaign,
+    registration: &Registration,
+    now: Timestamp,
+) -> Result<Written, Failure> {
+    let pass = &stored.pass;
+    let counted = match (pass.devices, campaign.draft.maximum_devices) {
+        (Some(devices), _) => devices,
+        (None, Some(_)) => u32::try_from(app.store.count_registrations(&pass.identity).await?).unwrap_or(u32::MAX),
+        (None, None) => 0,
+    };
+    let after = match pass.admit(campaign, counted, now) {
+        Admission::Refused => return Err(Failure::Unauthorised),
+        Admission::Admitted => None,
+        Admission::AdmittedWith(after) => Some(after),
+    };
+    let mut then = Vec::new();
+    if let Some(after) = &after
+        && after.state != pass.state
+    {
+        let step = Step::Push { identity: pass.identity.clone(), version: after.version };
+        then.push(Intent::new(now, step, now)?);
+    }
+    let written = app.store.register(stored, after.as_deref(), registration, &then).await?;
+    if matches!(written, Written::Done) {
+        app.queues.send_after_commit(&then, now).await;
+    }
+    Ok(written)
 }

@@ -22,10 +22,9 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let (_, token) = phone::authorization(&request)?;
     let device = phone::device(&request)?;
     let found = app.store.pass_on_device(&identity, &device).await?;
-    let found = found.filter(|(stored, _)| stored.pass.authentication_token == token);
-    let (stored, registration) = found.ok_or(Failure::Unauthorised)?;
-    if let Some(registration) = registration {
-        app.store.unregister(&stored.pass, &registration, now).await?;
+    let found = found.filter(|found| found.stored.pass.authentication_token == token).ok_or(Failure::Unauthorised)?;
+    if let Some(registration) = found.registration {
+        app.store.unregister(&identity, &registration, now).await?;
     }
     Ok(answer::empty(StatusCode::OK))
 }

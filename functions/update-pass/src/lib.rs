@@ -32,7 +32,7 @@ fn read(request: &Request) -> Result<Value, Failure> {
     fields.done(patch)
 }
 
-/// One version later and pushed; the same data again is the same version, and nobody is told.
+/// One version later, and pushed if the pass shows the difference; the same data again is the same version.
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let identity = merchant::pass_identity(&request)?;
@@ -53,7 +53,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             let message = format!("makes an invalid pass: {}: {}", problem.path, problem.message);
             return Err(Failure::invalid("/holder", message));
         }
-        let then = [Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?];
+        // What no field shows is kept, but no phone is told: it would fetch the pass and find it unchanged.
+        let (pass, then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
+            (pass.unseen(&stored.pass), Vec::new())
+        } else {
+            let step = Step::Push { identity: identity.clone(), version: pass.version };
+            (pass, vec![Intent::new(now, step, now)?])
+        };
         let event = Some(Event::new(EventKind::Updated, now, pass.version));
         match app.store.change(&stored, &pass, Change { event, then: &then, ..Change::default() }).await? {
             Written::Done => {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::future::Future;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,15 +14,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
-use crate::start::{Local, Options, Persistence, Sample, Schedule, StartError};
+use crate::demo::{self, DemoError, Ink};
+use crate::start::{Local, Options, Persistence, Sample, Schedule};
 
 /// What the contract promises for flags, ports and directories that cannot be used.
 const CANNOT_START: u8 = 2;
 
+/// The default log filter. The embedded DynamoDB warns of every refused condition, which is how the store works.
+const QUIET: &str = "warn,dynoxide=error";
+
 /// Runs the whole Passloop service on this machine: every function, with an embedded DynamoDB, S3, SQS and APNs.
 #[derive(Debug, Parser)]
-#[command(name = "passloop", version, after_help = ENVIRONMENT)]
+#[command(name = "passloop", version, after_help = ENVIRONMENT, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Address to serve on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -36,6 +43,13 @@ struct Arguments {
     public_url: Option<String>,
 }
 
+/// What else it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
+enum Command {
+    /// Plays one phone and one till against a service of their own, in this terminal
+    Demo,
+}
+
 const ENVIRONMENT: &str = "\
 Environment (each replaces the embedded part it names):
   AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS, TABLE_NAME, BUCKET_NAME,
@@ -44,7 +58,8 @@ Environment (each replaces the embedded part it names):
 
 Ready when <data-dir>/local.json exists. Stop with Ctrl-C or SIGTERM.";
 
-/// The whole program: 0 after Ctrl-C or SIGTERM, 2 with one line on stderr when it cannot start.
+/// The whole program: 0 after Ctrl-C or SIGTERM, 2 with one line on stderr when it cannot start. The demo: 0 when
+/// everything held, else 1 with one line.
 pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String, String>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -61,7 +76,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
     };
-    runtime.block_on(serve(options(arguments, variables)))
+    match arguments.command {
+        Some(Command::Demo) => runtime.block_on(play(ink(&variables))),
+        None => runtime.block_on(serve(options(arguments, variables))),
+    }
 }
 
 fn options(arguments: Arguments, variables: BTreeMap<String, String>) -> Options {
@@ -78,16 +96,9 @@ fn options(arguments: Arguments, variables: BTreeMap<String, String>) -> Options
 }
 
 async fn serve(options: Options) -> ExitCode {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (mut interrupt, mut terminate) = match (interrupt, terminate) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return refuse(&format!("cannot listen for Ctrl-C: {error}")),
-    };
-    let stopped = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+    let stopped = match stop_signal() {
+        Ok(stopped) => stopped,
+        Err(error) => return refuse(&format!("cannot listen for Ctrl-C: {error}")),
     };
     let mut stopped = std::pin::pin!(stopped);
     // A stop while starting drops what was started so far.
@@ -106,6 +117,38 @@ async fn serve(options: Options) -> ExitCode {
     stopped.await;
     local.stop().await;
     ExitCode::SUCCESS
+}
+
+/// Ctrl-C or SIGTERM.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+async fn play(ink: Ink) -> ExitCode {
+    let stopped = match stop_signal() {
+        Ok(stopped) => stopped,
+        Err(error) => return refuse(&format!("cannot listen for Ctrl-C: {error}")),
+    };
+    match demo::run(ink, stopped).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(DemoError::Start(error)) => refuse(&one_line(&error)),
+        Err(error @ (DemoError::Failed(_) | DemoError::Stopped)) => {
+            say(&one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Colours for a terminal whose owner did not decline them (<https://no-color.org>).
+fn ink(variables: &BTreeMap<String, String>) -> Ink {
+    let declined = variables.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stdout().is_terminal() && !declined { Ink::TrueColor } else { Ink::Plain }
 }
 
 /// What a person needs first.
@@ -132,8 +175,8 @@ fn welcome(local: &Local) -> String {
 
 /// Logs go to stderr, so that stdout stays what was asked for.
 fn start_logging(filter: Option<&str>) {
-    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or("warn");
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(QUIET);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(QUIET));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if let Err(error) = subscriber.try_init() {
         tracing::debug!(error, "logging was already set up");
@@ -141,10 +184,15 @@ fn start_logging(filter: Option<&str>) {
 }
 
 fn refuse(line: &str) -> ExitCode {
+    say(line);
+    ExitCode::from(CANNOT_START)
+}
+
+fn say(line: &str) {
     let mut stderr = std::io::stderr();
     match writeln!(stderr, "passloop: {line}") {
         // Without stderr there is only the exit code left to say it.
-        Ok(()) | Err(_) => ExitCode::from(CANNOT_START),
+        Ok(()) | Err(_) => {}
     }
 }
 
@@ -157,7 +205,7 @@ fn first_line(error: &clap::Error) -> String {
 }
 
 /// An error with its causes on one line.
-fn one_line(error: &StartError) -> String {
+fn one_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -178,12 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn the_demo_is_a_command_of_its_own() {
+        assert_eq!(parse(&["demo"]).unwrap().command, Some(Command::Demo));
+        assert_eq!(parse(&[]).unwrap().command, None);
+    }
+
+    #[test]
     fn bad_flags_are_one_clear_line() {
         for (arguments, named) in [
             (&["--listen", "nonsense"][..], "--listen"),
             (&["--nope"][..], "--nope"),
             (&["--data-dir"][..], "--data-dir"),
             (&["dance"][..], "dance"),
+            (&["--ephemeral", "demo"][..], "demo"),
         ] {
             let line = first_line(&parse(arguments).unwrap_err());
             assert!(line.contains(named) && !line.contains('\n'), "{line}");

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ const LOCK: &str = "lock";
 const MERCHANT_KEY: &str = "merchant-key";
 /// Secrets are their owner's only.
 const OWNER_ONLY: u32 = 0o600;
+const OWNER_ONLY_DIRECTORY: u32 = 0o700;
 /// The lock file may vanish between opening and locking it, when an ephemeral service ends just then.
 const LOCK_ATTEMPTS: u32 = 10;
 
@@ -35,7 +36,8 @@ impl DataDir {
     /// When it cannot be written, or another service uses it.
     pub(crate) fn open(directory: &Path, persistence: Persistence) -> Result<Self, StartError> {
         let unusable = |source| StartError::DataDir { directory: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(unusable)?;
+        // Push tokens and authentication tokens are in there.
+        fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY_DIRECTORY).create(directory).map_err(unusable)?;
         let root = directory.canonicalize().map_err(unusable)?;
         let lock = lock(&root.join(LOCK)).map_err(unusable)?;
         let lock = lock.ok_or_else(|| StartError::InUse { directory: root.clone() })?;

@@ -30,17 +30,6 @@ impl Identity {
         }
     }
 
-    /// Stands for identities that cannot be read here (Secrets Manager, PKCS#12): the sample's own names, no files.
-    pub(crate) fn unknown() -> Self {
-        Self {
-            pass_type: SAMPLE_PASS_TYPE.to_owned(),
-            team: SAMPLE_TEAM.to_owned(),
-            root: None,
-            wwdr: None,
-            certificate: None,
-        }
-    }
-
     /// The sample's identity among those of a `SIGNING_IDENTITIES=file:` directory, else the first.
     pub(crate) fn find(directory: &Path) -> Option<Self> {
         let found: Vec<_> = sub_directories(directory).iter().filter_map(|each| Self::read(directory, each)).collect();

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod cli;
 mod clock;
 mod data_dir;
+mod demo;
 mod description;
 mod event_sources;
 mod functions;
@@ -18,6 +19,8 @@ mod sample;
 mod server;
 mod start;
 pub mod template;
+#[cfg(test)]
+mod test_app;
 
 pub use clock::Clock;
 pub use description::{ApnsDescription, AwsEndpoints, LocalJson};

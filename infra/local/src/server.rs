@@ -40,7 +40,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 pub(crate) struct Server {
     address: SocketAddr,
     stop: watch::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
+    /// One task, in a set because that ends with its owner: a server dropped without a stop frees its port.
+    task: JoinSet<()>,
 }
 
 /// Opens a listening socket. Accepted connections inherit `TCP_NODELAY` from it on Linux and macOS, so a server that
@@ -70,7 +71,8 @@ impl Server {
     {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(());
-        let task = tokio::spawn(accept(listener, service, stopped));
+        let mut task = JoinSet::new();
+        task.spawn(accept(listener, service, stopped));
         Ok(Self { address, stop, task })
     }
 
@@ -80,9 +82,9 @@ impl Server {
     }
 
     /// Accepts no more, lets running requests finish within a limit, then closes everything.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop);
-        if let Err(error) = self.task.await {
+        if let Some(Err(error)) = self.task.join_next().await {
             tracing::error!(%error, "a server's accept loop ended badly");
         }
     }

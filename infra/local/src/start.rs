@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::apns::{StandIn, StandInOptions};
 use crate::aws::{self, Aws, FREE_PORT, resources};
-use crate::certificates::{self, Authority, Validity};
+use crate::certificates::{self, Authority, SAMPLE_PASS_TYPE, Validity};
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::description::{ApnsDescription, AwsEndpoints, LocalJson};
@@ -156,7 +156,8 @@ impl Local {
 
         let mut variables = options.variables;
         if let Some(url) = options.public_url {
-            variables.insert("PUBLIC_URL".to_owned(), url);
+            // `PUBLIC_URL` has no slash at its end; on a command line it is easily pasted with one.
+            variables.insert("PUBLIC_URL".to_owned(), url.trim_end_matches('/').to_owned());
         }
         let identity = signing_identity(&mut variables, &data_dir).await?;
         fill(&mut variables, "PUBLIC_URL", || base_url.clone());
@@ -174,6 +175,10 @@ impl Local {
         let app = App::new(config).await.context("cannot prepare the functions")?;
         let app = Arc::new(app);
 
+        let identity = match identity {
+            Some(identity) => identity,
+            None => first_identity(&app, options.clock.now()).await?,
+        };
         let routes = Routes::new(&template.routes, FUNCTIONS)?;
         let merchant_key = merchant_key(&app, &data_dir, options.clock.now()).await?;
         let event_sources = connect(&template, &variables, &app, &options.clock, options.schedule).await?;
@@ -300,16 +305,28 @@ fn base_url(listener: &TcpListener) -> io::Result<String> {
 async fn signing_identity(
     variables: &mut BTreeMap<String, String>,
     data_dir: &DataDir,
-) -> Result<Identity, StartError> {
+) -> Result<Option<Identity>, StartError> {
     if let Some(given) = variables.get("SIGNING_IDENTITIES").filter(|given| !given.is_empty()) {
         let found = given.strip_prefix("file:").and_then(|directory| Identity::find(directory.as_ref()));
-        return Ok(found.unwrap_or_else(Identity::unknown));
+        return Ok(found);
     }
     let directory = data_dir.state().join("certificates");
     variables.insert("SIGNING_IDENTITIES".to_owned(), format!("file:{}", directory.display()));
     // RSA keys take a moment to make; the run time has other things to do.
     let made = tokio::task::spawn_blocking(move || certificates::ensure(&directory)).await;
-    Ok(Identity::throw_away(made.context("cannot make throw-away certificates")??))
+    Ok(Some(Identity::throw_away(made.context("cannot make throw-away certificates")??)))
+}
+
+/// The identity that signs the sample among those only the service can read (Secrets Manager, PKCS#12). Their
+/// certificates are in no file of their own.
+async fn first_identity(app: &App, now: Timestamp) -> anyhow::Result<Identity> {
+    let all = app.identities.all(now).await.map_err(|fault| anyhow::anyhow!(fault.chain()))?;
+    let mut names: Vec<_> =
+        all.values().flatten().map(|each| (each.pass_type_identifier(), each.team_identifier())).collect();
+    // The sample's own pass type first, then by name.
+    names.sort_by_key(|(pass_type, _)| (pass_type.as_str() != SAMPLE_PASS_TYPE, pass_type.as_str()));
+    let (pass_type, team) = names.first().context("SIGNING_IDENTITIES: no usable identity")?;
+    Ok(Identity { pass_type: pass_type.to_string(), team: team.to_string(), root: None, wwdr: None, certificate: None })
 }
 
 /// Starts the embedded APNs, unless a variable names another.
@@ -430,3 +447,6 @@ fn describe(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

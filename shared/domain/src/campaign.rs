@@ -13,7 +13,7 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Offers in one campaign. Each has three looks to prepare and a few kilobytes in the campaign's record (400 KB).
+/// Offers in one campaign. Each has four looks to prepare and a few kilobytes in the campaign's record (400 KB).
 pub const MAXIMUM_OFFERS: usize = 24;
 /// The longest `nextOfferAfterSeconds`: a year.
 pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
@@ -134,6 +134,8 @@ pub enum OnTooManyDevices {
 pub enum LookState {
     /// With its barcode.
     Redeemable,
+    /// The same, greeting whoever added the pass.
+    Welcome,
     /// Used: without.
     Redeemed,
     /// Void: without, and `voided: true`.
@@ -154,6 +156,7 @@ impl fmt::Display for LookKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             LookState::Redeemable => "redeemable",
+            LookState::Welcome => "welcome",
             LookState::Redeemed => "redeemed",
             LookState::Voided => "voided",
         };
@@ -178,6 +181,7 @@ impl TryFrom<String> for LookKey {
         let parsed = text.split_once(':').and_then(|(state, offer)| {
             let state = match state {
                 "redeemable" => LookState::Redeemable,
+                "welcome" => LookState::Welcome,
                 "redeemed" => LookState::Redeemed,
                 "voided" => LookState::Voided,
                 _ => return None,
@@ -196,6 +200,8 @@ pub struct LookRevision {
     pub revision: u64,
     /// Hexadecimal SHA-256 of everything but the per-pass data.
     pub digest: String,
+    /// Whether a redemption that leaves the pass in this look can be seen.
+    pub shows_remaining: bool,
     /// When the present revision was made.
     #[serde(with = "crate::time::text")]
     pub since: Timestamp,
@@ -331,21 +337,24 @@ impl CampaignDraft {
         };
         let mut altered = Vec::new();
         for key in campaign.look_keys() {
-            let digest = match campaign.prepare(&key, template) {
-                Ok(look) => look.digest().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            let prepared = match campaign.prepare(&key, template) {
+                Ok(prepared) => prepared,
                 Err(found) => {
-                    problems
-                        .extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                    // One overlay is part of several looks; what is wrong with it is said once.
+                    let new: Vec<_> = found.into_iter().filter(|problem| !problems.contains(problem)).collect();
+                    problems.extend(new);
                     continue;
                 }
             };
+            let digest: String = prepared.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+            let shows_remaining = prepared.shows_remaining();
             let look = match previous.and_then(|previous| previous.looks.get(&key)) {
                 Some(before) if before.digest == digest => before.clone(),
                 Some(before) => {
                     altered.push(key.clone());
-                    LookRevision { revision: before.revision + 1, digest, since: now }
+                    LookRevision { revision: before.revision + 1, digest, shows_remaining, since: now }
                 }
-                None => LookRevision { revision: 0, digest, since: now },
+                None => LookRevision { revision: 0, digest, shows_remaining, since: now },
             };
             campaign.looks.insert(key, look);
         }
@@ -396,7 +405,7 @@ impl Campaign {
     /// Every look a pass of this campaign can have.
     fn look_keys(&self) -> Vec<LookKey> {
         let offers = self.draft.offers.iter().chain(&self.retired_offers);
-        let states = [LookState::Redeemable, LookState::Redeemed, LookState::Voided];
+        let states = [LookState::Redeemable, LookState::Welcome, LookState::Redeemed, LookState::Voided];
         offers.flat_map(|offer| states.map(|state| LookKey { state, offer_id: offer.offer_id.clone() })).collect()
     }
 
@@ -413,6 +422,10 @@ impl Campaign {
         let of_offer = (prefix.as_str(), &offer.overlay);
         let (of_state, redeemability) = match key.state {
             LookState::Redeemable => (None, Redeemability::Open),
+            LookState::Welcome => {
+                let welcome = self.draft.welcome_overlay.as_ref();
+                (welcome.map(|overlay| ("/welcomeOverlay", overlay)), Redeemability::Open)
+            }
             LookState::Redeemed => (Some(("/redeemedOverlay", &self.draft.redeemed_overlay)), Redeemability::Used),
             LookState::Voided => (Some(("/voidedOverlay", &self.draft.voided_overlay)), Redeemability::Voided),
         };

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    campaign::{Campaign, LookKey, LookState, Offer},
+    campaign::{Campaign, LookKey, LookState, Offer, OnTooManyDevices},
     redemption::{Redemption, RedemptionRequest, Refusal},
     time,
 };
@@ -67,6 +67,31 @@ pub enum PassState {
     },
 }
 
+/// Whether the pass greets its owner (contract, `welcomeOverlay`). The version that the first registration makes differs
+/// from the downloaded one by the greeting, so the phone's first fetch shows it, without a push (reference, section 5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Greeting {
+    /// Nobody registered yet.
+    #[default]
+    NotYet,
+    /// It is shown.
+    Shown,
+    /// Something else has happened since.
+    Over,
+}
+
+/// What becomes of a device that registers.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is in, and the pass stays as it is.
+    Admitted,
+    /// It is in, and the pass changes with it: it counts its devices, or greets, or is voided.
+    AdmittedWith(Box<Pass>),
+    /// It gets no updates.
+    Refused,
+}
+
 /// A pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pass {
@@ -82,8 +107,10 @@ pub struct Pass {
     pub link: LinkId,
     /// The merchant's data about the holder, for placeholders.
     pub holder: Value,
-    /// Grows by one with every visible change.
+    /// Grows by one with every change.
     pub version: u64,
+    /// Grows by one with every change that a phone can see.
+    pub shown: u64,
     /// `Last-Modified` less the revision of the present look.
     pub stamp: i64,
     /// Where it is.
@@ -100,6 +127,10 @@ pub struct Pass {
     pub last_redemption: Option<Redemption>,
     /// The newest effective version some phone fetched.
     pub fetched: Option<EffectiveVersion>,
+    /// Whether it greets.
+    pub greeting: Greeting,
+    /// How many devices carry it; counted from the first registration on that a limit watches.
+    pub devices: Option<u32>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When its version last grew.
@@ -157,6 +188,7 @@ impl Pass {
             link: new.link,
             holder: new.holder,
             version: 1,
+            shown: 1,
             stamp: now.as_second() - revision_seconds(campaign, &key),
             state: PassState::Redeemable,
             offer_id: offer.offer_id.clone(),
@@ -165,6 +197,8 @@ impl Pass {
             barcode: new.barcode,
             last_redemption: None,
             fetched: None,
+            greeting: Greeting::NotYet,
+            devices: None,
             created_at: now,
             updated_at: now,
         })
@@ -181,6 +215,7 @@ impl Pass {
     /// Which look the pass has.
     pub fn look_key(&self) -> LookKey {
         let state = match self.state {
+            PassState::Redeemable if self.greeting == Greeting::Shown => LookState::Welcome,
             PassState::Redeemable => LookState::Redeemable,
             PassState::Redeemed { .. } | PassState::Finished => LookState::Redeemed,
             PassState::Voided { .. } => LookState::Voided,
@@ -190,7 +225,7 @@ impl Pass {
 
     /// What a phone can tell one package of this pass from another by.
     pub fn effective_version(&self, campaign: &Campaign) -> EffectiveVersion {
-        EffectiveVersion { version: self.version, revision: campaign.revision(&self.look_key()) }
+        EffectiveVersion { version: self.shown, revision: campaign.revision(&self.look_key()) }
     }
 
     /// `Last-Modified` of the present effective version.
@@ -270,8 +305,12 @@ impl Pass {
             location: request.location,
             till: request.till,
         });
-        let changed = Pass { state, redemptions, last_redemption, ..self.clone() };
-        Ok(Ok(changed.after(self, campaign, now)))
+        let changed = Pass { state, redemptions, last_redemption, greeting: Greeting::Over, ..self.clone() };
+        let redeemed = changed.after(self, campaign, now);
+        // Of a ticket for ten visits that does not show how many are left, a redemption changes nothing to see.
+        let look = campaign.looks.get(&redeemed.look_key());
+        let seen = redeemed.look_key() != self.look_key() || look.is_none_or(|look| look.shows_remaining);
+        Ok(Ok(if seen { redeemed } else { redeemed.unseen(self) }))
     }
 
     /// Applies the next offer that was promised for `due`.
@@ -310,11 +349,44 @@ impl Pass {
         (holder != self.holder).then(|| Pass { holder, ..self.clone() }.after(self, campaign, now))
     }
 
+    /// The same change, when the pass looks as it did `before`: no phone can tell, so none is to fetch it.
+    pub fn unseen(self, before: &Pass) -> Pass {
+        Pass { shown: before.shown, stamp: before.stamp, ..self }
+    }
+
+    /// Decides about one more device; `counted` are registered, and this one is not among them.
+    pub fn admit(&self, campaign: &Campaign, counted: u32, now: Timestamp) -> Admission {
+        let greets = campaign.draft.welcome_overlay.is_some()
+            && self.greeting == Greeting::NotYet
+            && self.state == PassState::Redeemable;
+        let limit = campaign.draft.maximum_devices;
+        // A count once begun goes on, so that it is right when a limit comes back.
+        let counts = limit.is_some() || self.devices.is_some();
+        let too_many = limit.is_some_and(|limit| counted >= limit);
+        let mut pass = self.clone();
+        match (too_many, campaign.draft.on_too_many_devices) {
+            (true, OnTooManyDevices::Refuse) => return Admission::Refused,
+            (true, OnTooManyDevices::Void) => {
+                let reason = "registered by more devices than allowed".to_owned();
+                pass = self.void(campaign, Some(reason), now).unwrap_or(pass);
+            }
+            (true, OnTooManyDevices::Allow) | (false, _) if greets => {
+                pass = Pass { greeting: Greeting::Shown, ..pass }.after(self, campaign, now);
+            }
+            (true, OnTooManyDevices::Allow) | (false, _) => {}
+        }
+        if counts {
+            pass.devices = Some(counted.saturating_add(1));
+        }
+        if pass == *self { Admission::Admitted } else { Admission::AdmittedWith(Box::new(pass)) }
+    }
+
     /// The next version, with a date that no earlier one had.
     fn after(mut self, before: &Pass, campaign: &Campaign, now: Timestamp) -> Pass {
         let LastModified(earlier) = before.last_modified(campaign);
         let last_modified = now.as_second().max(earlier + LAST_MODIFIED_STEP);
         self.version = before.version + 1;
+        self.shown = before.shown + 1;
         self.stamp = last_modified - revision_seconds(campaign, &self.look_key());
         self.updated_at = now;
         self

@@ -138,6 +138,17 @@ impl Look {
         self.digest
     }
 
+    /// Whether a pass of this look shows how many redemptions are left.
+    pub fn shows_remaining(&self) -> bool {
+        let mut shows = false;
+        let mut visit = |_: String, text: &Text, _: Escape| shows |= text.shows(&Placeholder::Remaining);
+        for node in self.pass_json.values() {
+            node.each_text("", &mut visit);
+        }
+        let mut entries = self.strings.iter().flat_map(|strings| &strings.entries);
+        shows || entries.any(|(_, text)| text.shows(&Placeholder::Remaining))
+    }
+
     /// Examines the pass these inputs would make: when one is issued or its holder data changes.
     pub fn check(&self, inputs: &Inputs<'_>) -> Result<(), Problems> {
         let mut problems = pass_json::examine(&self.values(inputs), Stage::Finished, "/pass.json").errors;

@@ -89,6 +89,11 @@ impl Text {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
+    /// Whether the text shows what this placeholder names.
+    pub(crate) fn shows(&self, placeholder: &Placeholder) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Placeholder(found) if found == placeholder))
+    }
+
     /// The placeholder the text consists of, if it is exactly one and nothing else.
     pub(crate) fn sole_placeholder(&self) -> Option<&Placeholder> {
         match self.parts.as_slice() {

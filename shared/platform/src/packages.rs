@@ -98,6 +98,24 @@ impl Packages {
         Ok(package)
     }
 
+    /// Whether two states of one pass, in one look, are the same to a phone: it compares manifests.
+    pub async fn look_alike(
+        &self,
+        app: &App,
+        one: &Pass,
+        other: &Pass,
+        campaign: &Campaign,
+        now: Timestamp,
+    ) -> Result<bool, Fault> {
+        if one.look_key() != other.look_key() {
+            return Ok(false);
+        }
+        let identity = signing_identity(app, one, now).await?;
+        let look = self.look(campaign, &one.look_key()).await?;
+        let rendered = look.render(&inputs(app, one, campaign, &identity)?);
+        Ok(rendered.manifest() == look.render(&inputs(app, other, campaign, &identity)?).manifest())
+    }
+
     /// The `pass.json` of a pass as it is now.
     pub async fn pass_json(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Value, Fault> {
         let identity = signing_identity(app, pass, now).await?;

@@ -1,5 +1,7 @@
 //! Telling devices to ask: what a push worker does with one page of registrations.
 
+use std::time::Duration;
+
 use domain::Pass;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +22,8 @@ const KEPT_BY_APNS: SignedDuration = SignedDuration::from_hours(3 * 24);
 const TRIES: u32 = 5;
 /// Waits before the second to fifth try, in seconds: five tries in about an hour (reference, 2.4).
 const WAITS: [u32; 4] = [5, 60, 600, 2400];
+/// The longest wait that an answer of APNs can ask for, in seconds.
+const LONGEST_WAIT: u32 = 3600;
 
 /// What became of one page of pushes.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub struct Sent {
     pub elsewhere: u32,
     /// Devices to be told again.
     pub again: Vec<DeviceLibraryIdentifier>,
+    /// The longest that APNs asked to wait before that.
+    pub not_before: Duration,
     /// Given up, or refused for a fault of ours.
     pub lost: u32,
 }
@@ -55,14 +61,15 @@ impl Sent {
             return Ok(None);
         }
         let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
-        let Some(wait) = wait else {
+        let Some(&wait) = wait else {
             tracing::error!(devices = self.again.len(), attempt, "pushes given up");
             self.lost += u32::try_from(self.again.len()).unwrap_or(u32::MAX);
             self.again.clear();
             return Ok(None);
         };
         // Up to a quarter more, so that those refused together do not come back together.
-        let due = now + SignedDuration::from_millis(i64::from(wait * 1000 + random::below(wait * 250)?));
+        let wait = wait.max(u32::try_from(self.not_before.as_secs()).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
+        let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
         let step = Step::PushAgain {
             identity: pass.identity.clone(),
             version: pass.version,
@@ -113,8 +120,9 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
                 tracing::info!(topic = %topic, %reason, "push: bad token");
                 true
             }
-            PushOutcome::Retry { reason, .. } => {
+            PushOutcome::Retry { reason, after } => {
                 tracing::warn!(topic = %topic, %reason, "push: to be tried again");
+                sent.not_before = sent.not_before.max(after.unwrap_or_default());
                 sent.again.push(registration.device.clone());
                 false
             }
@@ -130,7 +138,7 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
             }
         };
         if ended {
-            app.store.unregister(pass, &registration, now).await?;
+            app.store.unregister(&pass.identity, &registration, now).await?;
             sent.ended += 1;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::FREE_PORT;
 use crate::server::listen;
@@ -20,8 +20,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct DynamoDb {
     endpoint: String,
     stop: watch::Sender<()>,
-    server: JoinHandle<Result<(), String>>,
-    sweeper: Option<JoinHandle<()>>,
+    /// One task each, in sets because those end with their owner.
+    server: JoinSet<Result<(), String>>,
+    sweeper: JoinSet<()>,
 }
 
 impl DynamoDb {
@@ -40,11 +41,13 @@ impl DynamoDb {
         let endpoint = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = watch::channel(());
         // Its expiry runs on the machine's clock: with time moved by hand it would delete what tests still need.
-        let sweeper = match schedule {
-            Schedule::ByClock => Some(tokio::spawn(sweep_ttl(database.clone(), stopped.clone()))),
-            Schedule::ByHand => None,
-        };
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, closed(stopped)));
+        let mut sweeper = JoinSet::new();
+        match schedule {
+            Schedule::ByClock => drop(sweeper.spawn(sweep_ttl(database.clone(), stopped.clone()))),
+            Schedule::ByHand => {}
+        }
+        let mut server = JoinSet::new();
+        server.spawn(dynoxide::server::serve_with_shutdown(listener, database, closed(stopped)));
         Ok(Self { endpoint, stop, server, sweeper })
     }
 
@@ -54,15 +57,13 @@ impl DynamoDb {
     }
 
     /// Lets requests in progress finish, then closes the database.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop);
-        if let Some(sweeper) = self.sweeper {
-            sweeper.abort();
-        }
-        match tokio::time::timeout(STOP_LIMIT, self.server).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::error!(error, "the embedded DynamoDB ended badly"),
-            Ok(Err(error)) => tracing::error!(%error, "the embedded DynamoDB ended badly"),
+        self.sweeper.shutdown().await;
+        match tokio::time::timeout(STOP_LIMIT, self.server.join_next()).await {
+            Ok(None | Some(Ok(Ok(())))) => {}
+            Ok(Some(Ok(Err(error)))) => tracing::error!(error, "the embedded DynamoDB ended badly"),
+            Ok(Some(Err(error))) => tracing::error!(%error, "the embedded DynamoDB ended badly"),
             // SQLite's write-ahead log keeps what was answered, closed or not.
             Err(_) => tracing::warn!("the embedded DynamoDB still had requests when it was stopped"),
         }

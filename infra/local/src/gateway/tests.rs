@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use lambda_http::Body as LambdaBody;
-use platform::{Audience, Config, Function, Handler};
+use platform::{Audience, Function, Handler};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -10,6 +8,7 @@ use super::*;
 use crate::aws::FREE_PORT;
 use crate::server::listen;
 use crate::template::Route;
+use crate::test_app::app_without_cloud;
 
 static FUNCTIONS: [Function; 4] = [
     Function {
@@ -52,18 +51,6 @@ static FINISHED: Notify = Notify::const_new();
 const NOW: &str = "2026-03-12T19:03:58Z";
 
 async fn gateway() -> Gateway {
-    let variables = BTreeMap::from([
-        ("TABLE_NAME", "passloop"),
-        ("BUCKET_NAME", "passloop-packages"),
-        ("PUSH_QUEUE_URL", "http://127.0.0.1:9/push"),
-        ("FOLLOW_UP_QUEUE_URL", "http://127.0.0.1:9/follow-up"),
-        ("PUBLIC_URL", "http://127.0.0.1:9"),
-        ("SIGNING_IDENTITIES", "file:/nowhere"),
-        ("AWS_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-    ]);
-    let config = Config::from_variables(|name| variables.get(name).map(|value| (*value).to_owned())).unwrap();
     let route = |method: &str, path: &str, function: &str| Route {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -77,7 +64,7 @@ async fn gateway() -> Gateway {
         route("GET", "/slow", "slow"),
     ];
     let routes = Routes::new(&routes, &FUNCTIONS).unwrap();
-    let app = Arc::new(App::new(config).await.unwrap());
+    let app = app_without_cloud().await;
     let clock = Clock::settable(NOW.parse().unwrap());
     Gateway::start(listen(FREE_PORT).unwrap(), routes, app, clock).unwrap()
 }

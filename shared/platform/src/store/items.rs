@@ -1,7 +1,7 @@
 //! Stored shapes and their keys. Each shape carries `v`, its own version: what was written by an older release is read
 //! by every newer one. They are apart from the domain's types so that neither's changes drag the other along.
 
-use domain::{Pass, PassState, Redemption};
+use domain::{Pass, PassState, Redemption, pass::Greeting};
 use jiff::Timestamp;
 use passkit::{
     identifiers::{
@@ -77,6 +77,13 @@ pub(super) fn template_campaign_key(merchant_id: &str, template_id: &TemplateId,
     Key::new(template_partition(merchant_id, template_id), format!("CAMPAIGN#{campaign_id}"))
 }
 
+/// Of a pass item, only whose it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Owner {
+    pub(super) merchant: String,
+    pub(super) campaign: CampaignId,
+}
+
 /// The pass item, version 1. At most a kilobyte or so with a short holder: writes cost by the kilobyte.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PassItem {
@@ -87,12 +94,13 @@ pub(super) struct PassItem {
     pass_type: PassTypeIdentifier,
     serial: SerialNumber,
     merchant: String,
-    pub(super) campaign: CampaignId,
+    campaign: CampaignId,
     token: AuthenticationToken,
     link: LinkId,
     /// JSON text: a DynamoDB number would not give every JSON number back as it was.
     holder: String,
     version: u64,
+    shown: u64,
     stamp: i64,
     state: PassState,
     offer: OfferId,
@@ -101,6 +109,8 @@ pub(super) struct PassItem {
     barcode: Barcode,
     last: Option<Redemption>,
     fetched: Option<EffectiveVersion>,
+    greeting: Greeting,
+    devices: Option<u32>,
     #[serde(with = "domain::time::text")]
     created: Timestamp,
     #[serde(with = "domain::time::text")]
@@ -120,6 +130,7 @@ impl PassItem {
             link: pass.link.clone(),
             holder: pass.holder.to_string(),
             version: pass.version,
+            shown: pass.shown,
             stamp: pass.stamp,
             state: pass.state.clone(),
             offer: pass.offer_id.clone(),
@@ -128,6 +139,8 @@ impl PassItem {
             barcode: pass.barcode.clone(),
             last: pass.last_redemption.clone(),
             fetched: pass.fetched,
+            greeting: pass.greeting,
+            devices: pass.devices,
             created: pass.created_at,
             updated: pass.updated_at,
         }
@@ -143,6 +156,7 @@ impl PassItem {
             link: self.link,
             holder,
             version: self.version,
+            shown: self.shown,
             stamp: self.stamp,
             state: self.state,
             offer_id: self.offer,
@@ -151,6 +165,8 @@ impl PassItem {
             barcode: self.barcode,
             last_redemption: self.last,
             fetched: self.fetched,
+            greeting: self.greeting,
+            devices: self.devices,
             created_at: self.created,
             updated_at: self.updated,
         })

@@ -137,10 +137,25 @@ impl Event {
 impl Transaction {
     pub(super) fn put_event(&mut self, identity: &PassIdentity, event: &Event) -> Result<(), Fault> {
         let text = serde_json::to_string(event).map_err(|error| Fault::new("writing an event", error))?;
-        // Thirteen digits of milliseconds keep the order of time until the year 2286.
-        let sort = format!("EVENT#{:013}#{}", event.at.as_millisecond(), random::id()?);
+        // Thirteen digits of milliseconds keep the order of time until the year 2286; what falls into one is told in the
+        // order of versions, and of one version, first what made it.
+        let rank = match event.kind {
+            EventKind::Issued | EventKind::Redeemed | EventKind::Offer | EventKind::Updated | EventKind::Voided => 0,
+            EventKind::Registered => 1,
+            EventKind::Pushed => 2,
+            EventKind::Fetched => 3,
+            EventKind::Unregistered => 4,
+        };
+        let (at, version) = (event.at.as_millisecond(), event.version);
+        let sort = format!("EVENT#{at:013}#{version:010}#{rank}#{}", random::id()?);
         let key = Key::new(items::pass_partition(identity), sort);
         self.put(&key, &EventItem { v: 1, event: text }, Condition::none())
+    }
+
+    /// Adds the writing of a pass, on the condition that it is still the one read.
+    pub(super) fn put_pass(&mut self, before: &StoredPass, after: &Pass) -> Result<(), Fault> {
+        let unchanged = Condition::holds("generation = :read").with(":read", number(before.generation));
+        self.put(&items::pass_key(&after.identity), &PassItem::new(after, before.generation + 1), unchanged)
     }
 
     pub(super) fn put_intents(&mut self, intents: &[Intent]) -> Result<(), Fault> {
@@ -169,10 +184,9 @@ impl Store {
         &self,
         identity: &PassIdentity,
     ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
-        let Some(stored) = self.pass(identity).await? else { return Ok(None) };
-        let campaign = self.campaign(&stored.pass.merchant_id, &stored.pass.campaign_id).await?;
-        let campaign = campaign.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
-        Ok(Some((stored, campaign)))
+        let mut found = self.with_campaign(identity, &[]).await?;
+        let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
+        Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
     }
 
     /// The pass a barcode belongs to, among this merchant's.
@@ -222,8 +236,7 @@ impl Store {
             transaction.put_recorded(recorded)?;
         }
         let place_of_pass = transaction.len();
-        let unchanged = Condition::holds("generation = :read").with(":read", number(before.generation));
-        transaction.put(&items::pass_key(&after.identity), &PassItem::new(after, before.generation + 1), unchanged)?;
+        transaction.put_pass(before, after)?;
         if change.barcode_used.is_some() {
             transaction.put_barcode(&before.pass, change.barcode_used)?;
         }
@@ -256,7 +269,7 @@ impl Store {
             return Ok(());
         }
         let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
-        let event = Event::new(EventKind::Fetched, now, fetched.version);
+        let event = Event::new(EventKind::Fetched, now, pass.version);
         // When somebody changed the pass meanwhile, a newer version waits to be fetched and this note is worth nothing.
         self.change(before, &pass, Change { event: Some(event), ..Change::default() }).await.map(|_| ())
     }

@@ -12,7 +12,7 @@ use passkit::{
 };
 
 use super::{
-    Event, EventKind, Key, Page, Store, StoredPass, fault,
+    ATTEMPTS, Event, EventKind, Intent, Key, Page, Store, StoredCampaign, StoredPass, Written, fault,
     items::{self, DeviceItem, RegistrationItem},
     read,
     transaction::{Condition, Outcome, Transaction, number},
@@ -32,13 +32,15 @@ pub struct Registration {
     pub registered_at: Timestamp,
 }
 
-/// Whether a registration was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registered {
-    /// It is new.
-    New,
-    /// It was known; its push token is replaced all the same.
-    Known,
+/// A pass, seen from one device.
+#[derive(Debug)]
+pub struct OnDevice {
+    /// The pass.
+    pub stored: StoredPass,
+    /// Its campaign.
+    pub campaign: StoredCampaign,
+    /// The device's registration, if it carries the pass.
+    pub registration: Option<Registration>,
 }
 
 /// A pass registered on a device, with the campaign it belongs to.
@@ -69,66 +71,98 @@ impl RegistrationItem {
 }
 
 impl Store {
-    /// A pass, and whether this device carries it, in one round trip.
+    /// A pass with its campaign, and whether this device carries it, in one round trip.
     pub async fn pass_on_device(
         &self,
         identity: &PassIdentity,
         device: &DeviceLibraryIdentifier,
-    ) -> Result<Option<(StoredPass, Option<Registration>)>, Fault> {
-        let (pass_key, registration_key) = (items::pass_key(identity), items::registration_key(identity, device));
-        let mut found = self.get_many(&[pass_key.clone(), registration_key.clone()]).await?;
-        let Some(pass) = found.remove(&pass_key) else { return Ok(None) };
-        let registration = found.remove(&registration_key).map(read::<RegistrationItem>).transpose()?;
+    ) -> Result<Option<OnDevice>, Fault> {
+        let registration_key = items::registration_key(identity, device);
+        let mut found = self.with_campaign(identity, std::slice::from_ref(&registration_key)).await?;
+        let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
+        let registration: Option<RegistrationItem> = found.take(&registration_key)?;
         let registration = registration.map(RegistrationItem::into_registration).transpose()?;
-        Ok(Some((StoredPass::from_item(read(pass)?)?, registration)))
+        Ok(Some(OnDevice { stored: StoredPass::from_item(pass)?, campaign: found.campaign()?, registration }))
     }
 
-    /// Registers a device for a pass, or renews its push token. The pass itself is not written: one coupon carried by a
-    /// million phones must not become one hot item.
+    /// Registers a device that was not registered. The pass itself is written only when it changes with this, which
+    /// `after` says: one coupon carried by a million phones must not become one hot item.
     pub async fn register(
+        &self,
+        before: &StoredPass,
+        after: Option<&Pass>,
+        registration: &Registration,
+        then: &[Intent],
+    ) -> Result<Written, Fault> {
+        let mut transaction = self.registering(&before.pass, registration, Condition::absent())?;
+        let version = after.unwrap_or(&before.pass).version;
+        let event = Event::new(EventKind::Registered, registration.registered_at, version);
+        transaction.put_event(&before.pass.identity, &event)?;
+        if let Some(after) = after {
+            transaction.put_pass(before, after)?;
+            if after.state != before.pass.state {
+                let event = Event::new(EventKind::Voided, registration.registered_at, after.version);
+                transaction.put_event(&before.pass.identity, &event.with("reason", "too many devices"))?;
+            }
+        }
+        transaction.put_intents(then)?;
+        Ok(match self.commit(transaction).await? {
+            Outcome::Committed => Written::Done,
+            Outcome::Refused(_) => Written::Changed,
+        })
+    }
+
+    /// Registers a device that was registered: its push token is replaced, always.
+    pub async fn register_again(&self, pass: &Pass, registration: &Registration) -> Result<(), Fault> {
+        let transaction = self.registering(pass, registration, Condition::none())?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    fn registering(
         &self,
         pass: &Pass,
         registration: &Registration,
-        expected: Registered,
-    ) -> Result<Registered, Fault> {
-        let mut expected = expected;
-        loop {
-            let mut transaction = Transaction::default();
-            let condition = match expected {
-                Registered::New => Condition::absent(),
-                Registered::Known => Condition::none(),
-            };
-            let by_pass = items::registration_key(&pass.identity, &registration.device);
-            transaction.put(&by_pass, &RegistrationItem::new(registration), condition)?;
-            let by_device = DeviceItem {
-                v: 1,
-                serial: pass.identity.serial_number.clone(),
-                merchant: pass.merchant_id.clone(),
-                campaign: pass.campaign_id.clone(),
-            };
-            let device_key = items::device_key(&pass.identity, &registration.device);
-            transaction.put(&device_key, &by_device, Condition::none())?;
-            if expected == Registered::New {
-                let event = Event::new(EventKind::Registered, registration.registered_at, pass.version);
-                transaction.put_event(&pass.identity, &event)?;
-            }
-            match self.commit(transaction).await? {
-                Outcome::Committed => return Ok(expected),
-                // The same device registered meanwhile: then this renews it.
-                Outcome::Refused(_) => expected = Registered::Known,
-            }
-        }
+        condition: Condition,
+    ) -> Result<Transaction, Fault> {
+        let mut transaction = Transaction::default();
+        let by_pass = items::registration_key(&pass.identity, &registration.device);
+        transaction.put(&by_pass, &RegistrationItem::new(registration), condition)?;
+        let by_device = DeviceItem {
+            v: 1,
+            serial: pass.identity.serial_number.clone(),
+            merchant: pass.merchant_id.clone(),
+            campaign: pass.campaign_id.clone(),
+        };
+        transaction.put(&items::device_key(&pass.identity, &registration.device), &by_device, Condition::none())?;
+        Ok(transaction)
     }
 
-    /// Ends a registration as read. When the device registered again since, that one stays.
-    pub async fn unregister(&self, pass: &Pass, registration: &Registration, now: Timestamp) -> Result<(), Fault> {
-        let mut transaction = Transaction::default();
-        let as_read =
-            Condition::holds("registered = :read").with(":read", number(registration.registered_at.as_millisecond()));
-        transaction.delete(&items::registration_key(&pass.identity, &registration.device), as_read)?;
-        transaction.delete(&items::device_key(&pass.identity, &registration.device), Condition::none())?;
-        transaction.put_event(&pass.identity, &Event::new(EventKind::Unregistered, now, pass.version))?;
-        self.commit(transaction).await.map(|_| ())
+    /// Ends a registration as read. When the device registered again since, or is gone already, nothing happens.
+    pub async fn unregister(
+        &self,
+        identity: &PassIdentity,
+        registration: &Registration,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.pass(identity).await? else { return Ok(()) };
+            let mut transaction = Transaction::default();
+            let as_read = Condition::holds("registered = :read");
+            let as_read = as_read.with(":read", number(registration.registered_at.as_millisecond()));
+            transaction.delete(&items::registration_key(identity, &registration.device), as_read)?;
+            transaction.delete(&items::device_key(identity, &registration.device), Condition::none())?;
+            transaction.put_event(identity, &Event::new(EventKind::Unregistered, now, stored.pass.version))?;
+            let place_of_pass = transaction.len();
+            if let Some(devices) = stored.pass.devices {
+                let pass = Pass { devices: Some(devices.saturating_sub(1)), ..stored.pass.clone() };
+                transaction.put_pass(&stored, &pass)?;
+            }
+            match self.commit(transaction).await? {
+                Outcome::Refused(places) if places == [place_of_pass] => {}
+                Outcome::Refused(_) | Outcome::Committed => return Ok(()),
+            }
+        }
+        Err(Fault::contradiction("a pass changed too often for a registration to end"))
     }
 
     /// One page of the devices that carry a pass, after `after` (a place this method returned).
@@ -206,7 +240,7 @@ impl Store {
         let mut campaigns = HashMap::new();
         for key in campaign_keys {
             if let Some(item) = found.remove(&key) {
-                campaigns.insert(key, std::sync::Arc::new(super::StoredCampaign::from_item(read(item)?)?.campaign));
+                campaigns.insert(key, std::sync::Arc::new(StoredCampaign::from_item(read(item)?)?.campaign));
             }
         }
         let mut passes = Vec::with_capacity(carried.len());

@@ -1,0 +1,414 @@
+//! The document against what it describes: the routes of `template.yaml`, the doors' own sources, the table of failures.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use platform::http::JSON_LIMIT;
+use serde_json::Value;
+
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
+const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
+/// Sources and the numbers in them that the document repeats: file, constant, where in the document.
+const LIMITS: [(&str, &str, &str); 11] = [
+    ("shared/domain/src/campaign.rs", "MAXIMUM_OFFERS", "/components/schemas/CampaignDraft/properties/offers/maxItems"),
+    (
+        "shared/domain/src/campaign.rs",
+        "MAXIMUM_NEXT_OFFER_AFTER_SECONDS",
+        "/components/schemas/CampaignDraft/properties/nextOfferAfterSeconds/maximum",
+    ),
+    (
+        "shared/domain/src/campaign.rs",
+        "MAXIMUM_REDEMPTIONS",
+        "/components/schemas/Offer/properties/redemptionLimit/maximum",
+    ),
+    ("shared/domain/src/campaign.rs", "TITLE_CHARACTERS", "/components/schemas/Offer/properties/title/maxLength"),
+    ("functions/void-pass/src/lib.rs", "REASON_LIMIT", "/components/schemas/Voiding/properties/reason/maxLength"),
+    (
+        "functions/redeem-pass/src/lib.rs",
+        "BARCODE_LIMIT",
+        "/components/schemas/RedemptionByBarcode/properties/barcode/maxLength",
+    ),
+    (
+        "functions/redeem-pass/src/lib.rs",
+        "NAME_LIMIT",
+        "/components/schemas/RedemptionByBarcode/properties/location/maxLength",
+    ),
+    (
+        "functions/redeem-pass/src/lib.rs",
+        "NAME_LIMIT",
+        "/components/schemas/RedemptionBySerialNumber/properties/till/maxLength",
+    ),
+    ("functions/issue-pass/src/lib.rs", "HOLDER_LIMIT", "/components/schemas/Holder/description"),
+    (
+        "functions/update-pass/src/lib.rs",
+        "HOLDER_LIMIT",
+        "/components/schemas/PassChange/properties/holder/description",
+    ),
+    (
+        "functions/put-template/src/lib.rs",
+        "CAMPAIGNS_LIMIT",
+        "/paths/~1merchant~1v1~1templates~1{templateId}/put/description",
+    ),
+];
+
+fn document() -> Value {
+    serde_json::from_str(crate::DOCUMENT).expect("openapi.json is JSON")
+}
+
+fn source(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The code of a door, without its tests.
+fn door(operation: &Operation) -> String {
+    source(&format!("functions/{}/src/lib.rs", operation.function()))
+}
+
+struct Operation {
+    method: &'static str,
+    path: String,
+    content: Value,
+}
+
+impl Operation {
+    fn text(&self, member: &str) -> &str {
+        self.content[member].as_str().unwrap_or_default()
+    }
+
+    fn function(&self) -> &str {
+        self.text("operationId").trim_end_matches("-head")
+    }
+
+    /// The role it asks for; `None` when it takes no merchant's key.
+    fn role(&self) -> Option<&str> {
+        self.content["security"].as_array()?.iter().find_map(|way| way.get("merchantKey")?[0].as_str())
+    }
+
+    fn has_response(&self, status: &str) -> bool {
+        self.content["responses"].get(status).is_some()
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in METHODS {
+            if let Some(content) = item.get(method) {
+                all.push(Operation { method, path: path.clone(), content: content.clone() });
+            }
+        }
+    }
+    assert!(!all.is_empty());
+    all
+}
+
+/// Every value of the document, with the pointer to it.
+fn walk(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(pointer, value);
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let token = name.replace('~', "~0").replace('/', "~1");
+                walk(member, &format!("{pointer}/{token}"), visit);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                walk(item, &format!("{pointer}/{index}"), visit);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn references(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(value, "", &mut |_, value| {
+        if let Some(Value::String(reference)) = value.get("$ref") {
+            found.insert(reference.clone());
+        }
+    });
+    found
+}
+
+/// What a schema or a reference to one says.
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
+        Some(pointer) => document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not there")),
+        None => schema,
+    }
+}
+
+/// Why `value` does not fit `schema`, as far as names of members and the types of texts and numbers go.
+fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+    let schema = resolve(document, schema);
+    for alternatives in ["oneOf", "anyOf"] {
+        if let Some(alternatives) = schema.get(alternatives).and_then(Value::as_array) {
+            let misfits: Vec<_> = alternatives.iter().map(|one| misfit(document, one, value)).collect();
+            return misfits.iter().all(Option::is_some).then(|| format!("{value} fits no alternative: {misfits:?}"));
+        }
+    }
+    let kind = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "integer",
+        Value::Bool(_) => "boolean",
+        Value::Null => "null",
+    };
+    let fits = match &schema["type"] {
+        Value::String(one) => one == kind,
+        Value::Array(several) => several.iter().any(|one| one == kind),
+        _ => true,
+    };
+    if !fits {
+        return Some(format!("{value} is of type {kind}, not {}", schema["type"]));
+    }
+    match value {
+        Value::Object(members) => {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            if let Some(missing) = required.into_iter().find(|name| !members.contains_key(*name)) {
+                return Some(format!("{value} lacks {missing}"));
+            }
+            members.iter().find_map(|(name, member)| {
+                match schema["properties"].get(name).or_else(|| schema.get("additionalProperties")) {
+                    Some(Value::Bool(false)) => Some(format!("{name} is not described")),
+                    Some(schema) => misfit(document, schema, member),
+                    None => None,
+                }
+            })
+        }
+        Value::Array(items) => items.iter().find_map(|item| misfit(document, &schema["items"], item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+#[test]
+fn it_is_an_openapi_3_1_document_of_this_version() {
+    let document = document();
+    assert!(document["openapi"].as_str().expect("openapi").starts_with("3.1."));
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_reference_resolves_and_every_component_is_referred_to() {
+    let document = document();
+    let references = references(&document);
+    for reference in &references {
+        let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads out of the document"));
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    for (kind, components) in document["components"].as_object().expect("components") {
+        for name in components.as_object().expect("components of a kind").keys() {
+            let used = references.contains(&format!("#/components/{kind}/{name}"));
+            assert!(used || kind == "securitySchemes", "{kind}/{name} is referred to nowhere");
+        }
+    }
+}
+
+#[test]
+fn the_operations_are_the_routes_of_the_template() {
+    let template: serde_norway::Value = serde_norway::from_str(TEMPLATE).expect("template.yaml is YAML");
+    let mut routes = BTreeMap::new();
+    for (_, resource) in template["Resources"].as_mapping().expect("Resources") {
+        let properties = &resource["Properties"];
+        let Some(events) = properties.get("Events").and_then(serde_norway::Value::as_mapping) else { continue };
+        let folder = properties["CodeUri"].as_str().expect("CodeUri").trim_end_matches('/');
+        let function = folder.strip_prefix("functions/").expect("a folder below functions/");
+        for (_, event) in events.iter().filter(|(_, event)| event["Type"].as_str() == Some("HttpApi")) {
+            let text = |name: &str| event["Properties"][name].as_str().expect("a text").to_owned();
+            let method = text("Method").to_lowercase();
+            // An operationId is unique, and HEAD is the same function as GET.
+            let id = if method == "head" { format!("{function}-head") } else { function.to_owned() };
+            assert_eq!(routes.insert((text("Path"), method), id), None);
+        }
+    }
+    let described: BTreeMap<_, _> = operations(&document())
+        .into_iter()
+        .map(|operation| {
+            let id = operation.text("operationId").to_owned();
+            ((operation.path, operation.method.to_owned()), id)
+        })
+        .collect();
+    assert_eq!(described, routes);
+}
+
+#[test]
+fn every_parameter_of_a_path_is_described() {
+    let document = document();
+    for operation in operations(&document) {
+        let item = &document["paths"][&operation.path];
+        let parameters = [&item["parameters"], &operation.content["parameters"]];
+        let described: BTreeSet<_> = parameters
+            .into_iter()
+            .filter_map(Value::as_array)
+            .flatten()
+            .map(|parameter| resolve(&document, parameter))
+            .filter(|parameter| parameter["in"] == "path")
+            .map(|parameter| parameter["name"].as_str().expect("a name").to_owned())
+            .collect();
+        let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        assert_eq!(described, in_path.map(str::to_owned).collect(), "{}", operation.path);
+    }
+}
+
+#[test]
+fn every_operation_has_a_summary_and_a_known_tag() {
+    let document = document();
+    let tags: Vec<_> = document["tags"].as_array().expect("tags").iter().map(|tag| &tag["name"]).collect();
+    for operation in operations(&document) {
+        assert!(!operation.text("summary").is_empty(), "{}", operation.text("operationId"));
+        let own = operation.content["tags"].as_array().expect("tags");
+        assert!(own.len() == 1 && tags.contains(&&own[0]), "{}: {own:?}", operation.text("operationId"));
+    }
+}
+
+#[test]
+fn every_body_has_examples_and_they_fit_its_schema() {
+    let document = document();
+    for operation in operations(&document) {
+        let Some(body) = operation.content.get("requestBody") else { continue };
+        for (kind, media) in body["content"].as_object().expect("content") {
+            let examples = media["examples"].as_object().expect("examples");
+            assert!(!examples.is_empty(), "{}", operation.text("operationId"));
+            for (name, example) in examples {
+                let Some(value) = example.get("value") else {
+                    // A zip cannot stand in JSON; how to make one is told instead.
+                    assert!(kind != "application/json" && example["description"].is_string(), "{name}");
+                    continue;
+                };
+                assert_eq!(misfit(&document, &media["schema"], value), None, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_example_of_an_answer_fits_its_schema() {
+    let document = document();
+    walk(&document, "", &mut |pointer, value| {
+        if let (Some(schema), Some(example)) = (value.get("schema"), value.get("example")) {
+            assert_eq!(misfit(&document, schema, example), None, "{pointer}");
+        }
+        if let (Some(_), Some(Value::Array(examples))) = (value.get("type"), value.get("examples")) {
+            for example in examples {
+                assert_eq!(misfit(&document, value, example), None, "{pointer}");
+            }
+        }
+    });
+}
+
+#[test]
+fn requests_describe_every_member_since_unknown_ones_are_refused() {
+    // Contract, section 4: "Unknown fields in a request are an error, not ignored."
+    let document = document();
+    for operation in operations(&document).iter().filter(|operation| operation.path.starts_with("/merchant/")) {
+        let Some(body) = operation.content.get("requestBody") else { continue };
+        let mut reached = references(body);
+        loop {
+            let further: BTreeSet<_> = reached
+                .iter()
+                .flat_map(|reference| references(document.pointer(&reference[1..]).expect("resolves")))
+                .chain(reached.iter().cloned())
+                .collect();
+            if further == reached {
+                break;
+            }
+            reached = further;
+        }
+        for reference in reached {
+            let schema = document.pointer(&reference[1..]).expect("resolves");
+            if schema.get("properties").is_some() {
+                assert_eq!(schema["additionalProperties"], false, "{reference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_and_roles_are_those_the_doors_ask_for() {
+    for operation in operations(&document()) {
+        let code = door(&operation);
+        let asked = ["redeem", "issue", "admin"].into_iter().find(|role| {
+            let (initial, rest) = role.split_at(1);
+            code.contains(&format!("Role::{}{rest}", initial.to_uppercase()))
+        });
+        let id = operation.text("operationId");
+        assert_eq!(operation.role(), asked, "{id}");
+        if let Some(role) = asked {
+            assert!(operation.has_response("401"), "{id}");
+            // Every key has at least the role `redeem`.
+            assert_eq!(operation.has_response("403"), role != "redeem", "{id}");
+        }
+    }
+}
+
+#[test]
+fn idempotency_keys_are_described_where_they_are_honoured() {
+    for operation in operations(&document()).iter().filter(|operation| operation.role().is_some()) {
+        let code = door(operation);
+        let honoured = match (code.contains("Need::Required"), code.contains("Need::Optional")) {
+            (true, _) => Some("#/components/parameters/requiredIdempotencyKey"),
+            (false, true) => Some("#/components/parameters/idempotencyKey"),
+            (false, false) => None,
+        };
+        let parameters = references(&operation.content["parameters"]);
+        let described = parameters.iter().find(|reference| reference.to_lowercase().ends_with("idempotencykey"));
+        assert_eq!(described.map(String::as_str), honoured, "{}", operation.text("operationId"));
+        // Contract, section 4: "honoured on every POST".
+        assert_eq!(honoured.is_some(), operation.method == "post", "{}", operation.text("operationId"));
+    }
+}
+
+#[test]
+fn the_codes_are_those_of_the_table_of_failures() {
+    let table = FAILURES.split("#[cfg(test)]").next().expect("code");
+    let rows = table.split("row(S::").skip(1);
+    let codes: BTreeSet<_> = rows.map(|row| row.split('"').nth(1).expect("a code").to_owned()).collect();
+    assert!(codes.len() > 10, "{codes:?}");
+
+    let document = document();
+    let listed = document["components"]["schemas"]["Code"].clone();
+    let names = |value: &Value| -> BTreeSet<String> {
+        let one = value.get("const").into_iter();
+        let several = value["enum"].as_array().into_iter().flatten();
+        one.chain(several).filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    assert_eq!(names(&listed), codes);
+    for code in &codes {
+        let description = listed["description"].as_str().expect("a description");
+        assert!(description.contains(&format!("`{code}`")), "{code} is not explained");
+    }
+    // Answers name no other.
+    let mut answered = BTreeSet::new();
+    walk(&document, "", &mut |pointer, value| {
+        if pointer.ends_with("/properties/code") && value.get("$ref").is_none() {
+            answered.append(&mut names(value));
+        }
+    });
+    assert!(answered.len() > 10 && answered.is_subset(&codes), "{answered:?}");
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let document = document();
+    for (file, name, pointer) in LIMITS {
+        let source = source(file);
+        let declaration = source.split(&format!("const {name}: ")).nth(1).expect(name);
+        let value = declaration.split(['=', ';']).nth(1).expect("a value").trim().replace('_', "");
+        let described = document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
+        match described {
+            Value::String(text) => {
+                assert!(text.split(|c: char| !c.is_ascii_digit()).any(|number| number == value), "{name}: {text}");
+            }
+            number => assert_eq!(number.to_string(), value, "{name}: {pointer}"),
+        }
+    }
+    let overview = document["info"]["description"].as_str().expect("a description");
+    assert!(overview.contains(&format!("({JSON_LIMIT} bytes)")), "{overview}");
+}

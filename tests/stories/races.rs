@@ -1,0 +1,84 @@
+//! Two things at once to one pass: both are answered truthfully and nothing is lost.
+
+use std::time::Duration;
+
+use passloop_tests::iphone::IPhone;
+use passloop_tests::world::World;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redeemed_and_voided_at_once_ends_voided_and_the_till_knows() {
+    for _ in 0..4 {
+        let world = World::new().await;
+        let office = world.back_office();
+        let (pass, mut phone) = world.customer("Ada").await;
+        let till = world.till();
+        let (voided, redeemed) = tokio::join!(office.void(&pass), till.redeem(&pass.barcode));
+        voided.expect(200);
+        let seen = office.get(&pass).await;
+        assert_eq!(seen["state"], "voided");
+        let version = if redeemed.status == 201 {
+            // Redeemed first, voided after: the next offer is cancelled.
+            3
+        } else {
+            redeemed.problem(409, "voided");
+            2
+        };
+        assert_eq!(seen["version"], version);
+        while phone.pass(&pass.serial).pass["voided"] != true {
+            phone.hear(world.apns()).await;
+        }
+        world.pass_time(Duration::from_secs(15)).await;
+        phone.nothing_new(&pass.pass_type).await;
+        assert_eq!(office.get(&pass).await, seen);
+        phone.was_content();
+        world.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redeemed_and_changed_at_once_is_both() {
+    for _ in 0..4 {
+        let world = World::new().await;
+        let office = world.back_office();
+        let (pass, mut phone) = world.customer("Ada").await;
+        let till = world.till();
+        let patch = office.patch_holder(&pass, json!({ "name": "Augusta" }));
+        let (changed, redeemed) = tokio::join!(patch, till.redeem(&pass.barcode));
+        changed.expect(200);
+        redeemed.expect(201);
+        let seen = office.get(&pass).await;
+        assert_eq!((&seen["state"], &seen["version"]), (&json!("redeemed"), &json!(3)));
+        let shows_both = |phone: &IPhone| {
+            let shown = phone.pass(&pass.serial);
+            shown.barcode().is_none() && shown.value("holder") == "Augusta"
+        };
+        while !shows_both(&phone) {
+            phone.hear(world.apns()).await;
+        }
+        phone.nothing_new(&pass.pass_type).await;
+        phone.was_content();
+        world.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_while_the_pass_is_used_does_not_delay_the_next_offer() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let redeemed = world.till().redeem(&pass.barcode).await.expect(201).json();
+    phone.hear(world.apns()).await;
+    world.advance(Duration::from_secs(10));
+    office.patch_holder(&pass, json!({ "name": "Augusta" })).await.expect(200);
+    phone.hear(world.apns()).await;
+    assert_eq!(office.get(&pass).await["nextOfferAt"], redeemed["nextOfferAt"]);
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    world.pass_time(Duration::from_secs(5)).await;
+    phone.hear(world.apns()).await;
+    let shown = phone.pass(&pass.serial);
+    assert_eq!(shown.value("offer"), "Half-price coffee");
+    assert_eq!(shown.value("holder"), "Augusta");
+    phone.was_content();
+    world.end().await;
+}
