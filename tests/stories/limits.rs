@@ -66,8 +66,15 @@ async fn a_redemption_that_leaves_the_pass_as_it_looks_bothers_no_phone() {
     let (pass, mut phone) = world.customer("Ada").await;
     world.advance(Duration::from_secs(600));
     world.till().redeem(&pass.barcode).await.expect(201);
-    phone.pushed(&pass.pass_type).await;
+    phone.nothing_new(&pass.pass_type).await;
+    phone.pull_to_refresh(&pass.serial).await;
     assert_eq!(phone.pass(&pass.serial).barcode(), Some(pass.barcode.as_str()));
+    // The second and the third use; only the third is pushed.
+    world.till().redeem(&pass.barcode).await.expect(201);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
+    assert_eq!(world.apns().pushes().len(), 1);
     phone.was_content();
     world.end().await;
 }

@@ -207,7 +207,15 @@ async fn a_holder_change_that_no_field_shows_bothers_no_phone() {
     let patch = json!({ "customerNumber": 4711 });
     let office = world.back_office();
     office.patch_holder(&pass, patch).await.expect(200);
-    phone.pushed(PASS_TYPE).await;
+    phone.nothing_new(PASS_TYPE).await;
+    phone.pull_to_refresh(&pass.serial).await;
+    // The next change shows, and is the only one that is pushed.
+    office.patch_holder(&pass, json!({ "name": "Augusta" })).await.expect(200);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("holder"), "Augusta");
+    assert_eq!(world.apns().pushes().len(), 1);
+    // Contract 4: every PATCH is one version later.
+    assert_eq!(office.get(&pass).await["version"], 3);
     phone.was_content();
     world.end().await;
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use passloop_tests::back_office::two_offers;
 use passloop_tests::iphone::IPhone;
-use passloop_tests::world::World;
+use passloop_tests::world::{PATIENCE, World};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,6 +80,28 @@ async fn a_change_while_the_pass_is_used_does_not_delay_the_next_offer() {
     let shown = phone.pass(&pass.serial);
     assert_eq!(shown.value("offer"), "Half-price coffee");
     assert_eq!(shown.value("holder"), "Augusta");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_nobody_sees_does_not_swallow_the_push_before_it() {
+    // Design 6: superseded pushes are dropped because a newer version has its own; this one has none.
+    let mut campaign = two_offers();
+    campaign["nextOfferAfterSeconds"] = json!(86_400);
+    let world = World::with_campaign(&campaign).await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.apns().answer(phone.push_token(), 503, "ServiceUnavailable", None);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    world.apns().wait_for(phone.push_token(), 1, PATIENCE).await;
+    office.patch_holder(&pass, json!({ "customerNumber": 4711 })).await.expect(200);
+    world.apns().answer_normally(phone.push_token());
+    world.pass_time(Duration::from_secs(600)).await;
+    let pushes = world.apns().wait_for(phone.push_token(), 2, PATIENCE).await;
+    assert_eq!(pushes.len(), 2, "the push of the used pass was dropped");
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).barcode(), None);
     phone.was_content();
     world.end().await;
 }

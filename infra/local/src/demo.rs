@@ -77,6 +77,12 @@ pub(crate) async fn run(ink: Ink, stop: impl Future<Output = ()>) -> Result<(), 
         told = tell(&local, &screen) => told.map_err(DemoError::Failed),
         () = &mut stop => Err(DemoError::Stopped),
     };
+    // The story may have ended within a line; whatever explains its end starts a new one.
+    if told.is_err()
+        && let Err(error) = screen.say("")
+    {
+        tracing::debug!(%error, "stdout is closed");
+    }
     local.stop().await;
     told
 }
@@ -109,9 +115,9 @@ async fn tell(local: &Local, screen: &Screen) -> anyhow::Result<()> {
     screen.update(scanned, &used, phone.installed())?;
 
     let due = due(&redemption)?;
-    screen.begin(&format!("The next offer is due {} s after the redemption ", NEXT_OFFER_AFTER.as_secs()))?;
+    screen.begin(&format!("The next offer is due at {} s ", NEXT_OFFER_AFTER.as_secs()))?;
     let next = screen.dotting(next_offer(&mut phone, apns, scanned)).await?;
-    screen.say(&format!(" (asked {} s before: 304, nothing new)\n", ASKED_BEFORE.as_secs()))?;
+    screen.say(&format!(" (asked {} s before: 304)\n", ASKED_BEFORE.as_secs()))?;
     ensure!(next.pushed_at >= due, "the next offer was pushed at {}, before it was due at {due}", next.pushed_at);
     let second = barcode(phone.installed()).context("the next offer has no barcode")?;
     ensure!(second != first, "the next offer has the barcode of the first");
@@ -196,7 +202,7 @@ impl Screen {
         let front = wallet::front(&package.pass, &package.strings);
         self.begin(&drawing::draw(&front, self.ink))?;
         let code = if front.barcode.is_some() { "a code to scan" } else { "no code to scan" };
-        self.say(&format!("    {code}. Package verified: {} files, signed by \"{}\".\n", package.files, package.signer))
+        self.say(&format!("    {code}; package verified: {} files, {}\n", package.files, package.signer))
     }
 
     /// What the owner of the phone sees of an update.
@@ -205,22 +211,18 @@ impl Screen {
         self.at(update.installed - scanned, "fetched, checked, and in Wallet:\n")?;
         self.show(package)?;
         let said = wallet::lock_screen(&update.old.pass, &package.pass, &package.strings, update.pushed_at);
-        let said = said.map_or_else(|| "stays dark".to_owned(), |said| format!("{}: {said}", organization(package)));
+        let said =
+            said.map_or_else(|| "stays dark".to_owned(), |said| format!("{}\n      {said}", organization(package)));
         self.say(&format!("    Lock screen: {said}\n"))
     }
 
-    /// A dot every second until `work` is done; the line ends with it unless it went well.
+    /// A dot every second until `work` is done.
     async fn dotting<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let mut work = std::pin::pin!(work);
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                done = &mut work => {
-                    if done.is_err() {
-                        self.say("")?;
-                    }
-                    return done;
-                }
+                done = &mut work => return done,
                 _ = second.tick() => self.begin(".")?,
             }
         }

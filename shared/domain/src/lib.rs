@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod pass;
 pub mod redemption;
+pub mod schedule;
 pub mod time;
 
 pub use campaign::{Campaign, CampaignDraft, LookKey, LookState, Offer};

@@ -50,6 +50,7 @@ fn lines(front: &Front) -> Vec<Line> {
     let join = |fields: &[Field], part: fn(&Field) -> &str| fields.iter().map(part).collect::<Vec<_>>().join("  ");
     let name = if front.logo_text.is_empty() { &front.organization } else { &front.logo_text };
     let mut lines = vec![
+        blank(),
         Line::Labels(String::new(), join(&front.header, |field| &field.label)),
         Line::Values(name.clone(), join(&front.header, |field| &field.value)),
         blank(),
