@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use passloop_local::Clock;
 use passloop_local::apns::StandIn;
 use reqwest::Client;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::listing::Listing;
@@ -251,6 +252,50 @@ impl IPhone {
     pub async fn pull_to_refresh(&mut self, serial: &str) {
         let id = self.carried(serial).0.clone();
         self.get(&id, Cause::Other).await;
+    }
+
+    /// The user fills in the sheet of rewards enrolment: P, then G (1.3 P). Gives what P answered.
+    pub async fn personalize(&mut self, serial: &str, token: &str, facts: &Value) -> Answer {
+        let id = self.carried(serial).0.clone();
+        if !self.pass(serial).files.contains_key("personalization.json") {
+            self.complain("a pass without personalization.json shows no sheet");
+        }
+        let body = json!({ "personalizationToken": token, "requiredPersonalizationInfo": facts }).to_string();
+        let answer = self.web_service(&id).personalize(&id.0, serial, Some(&self.authorization(serial)), body).await;
+        if !self.accepts("Personalize pass task", &answer, &[200]) {
+            return answer;
+        }
+        if answer.header("content-type") != Some("application/octet-stream") {
+            self.complain(format!("content-type {:?}", answer.header("content-type")));
+        }
+        let problems = self.pass(serial).signature_problems(&answer.body, token.as_bytes(), &self.root);
+        if !problems.is_empty() {
+            self.complain(format!("invalid personalization token signature: {problems:?}"));
+        }
+        let before = self.pass(serial).manifest.clone();
+        self.get(&id, Cause::Other).await;
+        if self.pass(serial).manifest == before {
+            self.complain("Personalization request was issued, but the pass was unchanged");
+        }
+        answer
+    }
+
+    /// Sends everything it has to report to `/v1/log`, in the shape of 1.6, and has nothing to report any more.
+    pub async fn report(&mut self, serial: &str) {
+        let id = self.carried(serial).0.clone();
+        let service = self.pass(serial).text("webServiceURL").to_owned();
+        let line = |text: String| {
+            format!(
+                "[{}] Get pass task (for device {}, pass type {}, serial number {serial}; with web service url {service}) \
+                 encountered error: {text}",
+                self.clock.now(),
+                self.device,
+                id.0
+            )
+        };
+        let logs: Vec<String> = std::mem::take(&mut self.complaints).into_iter().map(line).collect();
+        let body = json!({ "logs": logs }).to_string();
+        self.web_service(&id).log("application/json", body.into_bytes()).await.expect(200);
     }
 
     /// The user deletes the pass: U.

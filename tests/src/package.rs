@@ -9,6 +9,9 @@ use std::sync::RwLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The file a signature is over.
+const SIGNED: &str = "manifest.json";
+
 /// A package that passed every check of contract section 5.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -67,6 +70,21 @@ impl Package {
         } else {
             Err(problems)
         }
+    }
+
+    /// What is wrong with a detached signature over `content`, if it is to be of this pass's signer: how a phone checks
+    /// a personalization token (reference 1.3 P).
+    pub fn signature_problems(&self, signature: &[u8], content: &[u8], root: &Path) -> Vec<String> {
+        tokio::task::block_in_place(|| {
+            let dir = TempDir::new().unwrap();
+            let contents = dir.path().join("p");
+            std::fs::create_dir(&contents).unwrap();
+            std::fs::write(contents.join("signature"), signature).unwrap();
+            std::fs::write(contents.join(SIGNED), content).unwrap();
+            let mut problems = Vec::new();
+            check_signature(&contents, root, &self.pass, &mut problems);
+            problems
+        })
     }
 
     /// A top-level string of pass.json.
@@ -171,7 +189,7 @@ fn check_signature(contents: &Path, root: &Path, pass: &Value, problems: &mut Ve
             "-in",
             "signature",
             "-content",
-            "manifest.json",
+            SIGNED,
             "-CAfile",
             &root,
             "-purpose",

@@ -106,6 +106,19 @@ impl WebService {
         Answer::to(conditional(request, authorization, if_modified_since)).await
     }
 
+    /// P: personalize, with any body.
+    pub async fn personalize(
+        &self,
+        pass_type: &str,
+        serial: &str,
+        authorization: Option<&str>,
+        body: String,
+    ) -> Answer {
+        let url = format!("{}/personalize", self.pass_url(pass_type, serial));
+        let request = self.http.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        Answer::to(conditional(request, authorization, None)).await
+    }
+
     /// E: log, with any body and content type.
     pub async fn log(&self, content_type: &str, body: Vec<u8>) -> Answer {
         let request = self.http.post(self.url("/v1/log")).header(CONTENT_TYPE, content_type).body(body);

@@ -275,3 +275,24 @@ async fn when_the_push_arrives_the_new_version_is_there_b14() {
     phone.was_content();
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_arrives_early_applies_nothing() {
+    // The queue counts real seconds; the service's clock stands still. So the delayed message comes
+    // back after one real second, when by the clock nothing is due.
+    let mut campaign = two_offers();
+    campaign["nextOfferAfterSeconds"] = json!(1);
+    let world = World::with_campaign(&campaign).await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    let pushes = world.apns().wait_for(phone.push_token(), 2, Duration::from_millis(2500)).await;
+    assert_eq!(pushes.len(), 1, "the next offer came early");
+    assert_eq!(world.back_office().get(&pass).await["state"], "redeemed");
+    phone.nothing_new(PASS_TYPE).await;
+    world.pass_time(Duration::from_secs(1)).await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("offer"), "Half-price coffee");
+    phone.was_content();
+    world.end().await;
+}

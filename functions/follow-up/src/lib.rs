@@ -1,11 +1,11 @@
-//! The follow-up queue: gives a pass its next offer when it is due.
+//! The follow-up queue: gives a pass its next offer when it is due, begins and ends scheduled updates.
 
 use aws_lambda_events::sqs::SqsMessage;
 use domain::pass::NextOffer;
 use jiff::Timestamp;
 use passkit::identifiers::PassIdentity;
 use platform::{
-    App, Fault, Function, Handler, queues, random,
+    App, Fault, Function, Handler, queues, random, scheduled,
     store::{ATTEMPTS, Change, Event, EventKind, Intent, IntentProgress, Step, Written},
 };
 
@@ -21,7 +21,10 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
     }
     match &intent.step {
         Step::NextOffer { identity, due } => next_offer(app, &intent, identity, *due, now).await,
-        Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } => send_again(app, intent, now).await,
+        Step::ScheduledUpdate { .. } => scheduled::edge(app, &intent, now).await,
+        Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } | Step::PushMembers { .. } => {
+            send_again(app, intent, now).await
+        }
     }
 }
 
@@ -49,7 +52,7 @@ async fn next_offer(
         let done = Some(&intent.key);
         let written = match stored.pass.next_offer(&campaign.campaign, due, random::barcode()?, now) {
             NextOffer::Came(pass) => {
-                let then = [Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?];
+                let then = [Intent::new(now, Step::push(&pass), now)?];
                 let event = Event::new(EventKind::Offer, now, pass.version).with("offerId", pass.offer_id.as_str());
                 let change = Change { event: Some(event), done, then: &then, ..Change::default() };
                 let written = app.store.change(&stored, &pass, change).await?;

@@ -13,7 +13,28 @@ const TEMPLATE: &str = include_str!("../../../template.yaml");
 const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Sources and the numbers in them that the document repeats: file, constant, where in the document.
-const LIMITS: [(&str, &str, &str); 11] = [
+const LIMITS: [(&str, &str, &str); 24] = [
+    (
+        "shared/domain/src/location.rs",
+        "MAXIMUM_LOCATIONS",
+        "/components/schemas/CampaignDraft/properties/locations/maxItems",
+    ),
+    (
+        "shared/domain/src/location.rs",
+        "LOCATION_TEXT_CHARACTERS",
+        "/components/schemas/Location/properties/name/maxLength",
+    ),
+    ("shared/domain/src/location.rs", "BENEFIT_BYTES", "/components/schemas/Benefit/description"),
+    (
+        "functions/preview-campaign/src/lib.rs",
+        "HOLDER_LIMIT",
+        "/components/schemas/PreviewOrder/properties/holder/description",
+    ),
+    (
+        "functions/preview-campaign/src/lib.rs",
+        "LANGUAGE_LIMIT",
+        "/components/schemas/PreviewOrder/properties/language/maxLength",
+    ),
     ("shared/domain/src/campaign.rs", "MAXIMUM_OFFERS", "/components/schemas/CampaignDraft/properties/offers/maxItems"),
     (
         "shared/domain/src/campaign.rs",
@@ -26,6 +47,32 @@ const LIMITS: [(&str, &str, &str); 11] = [
         "/components/schemas/Offer/properties/redemptionLimit/maximum",
     ),
     ("shared/domain/src/campaign.rs", "TITLE_CHARACTERS", "/components/schemas/Offer/properties/title/maxLength"),
+    (
+        "shared/domain/src/campaign.rs",
+        "MAXIMUM_PUSH_OVER_SECONDS",
+        "/components/schemas/CampaignDraft/properties/pushOverSeconds/maximum",
+    ),
+    (
+        "shared/domain/src/link.rs",
+        "MAXIMUM_DOWNLOADS",
+        "/components/schemas/PassOrder/properties/downloadLimit/maximum",
+    ),
+    (
+        "shared/domain/src/link.rs",
+        "MAXIMUM_DOWNLOADS",
+        "/components/schemas/LinkOrder/properties/downloadLimit/maximum",
+    ),
+    ("shared/passkit/src/bundle.rs", "MAXIMUM_PASSES", "/components/schemas/BundleOrder/properties/passes/maxItems"),
+    (
+        "functions/make-bundle/src/lib.rs",
+        "BUNDLE_LIMIT",
+        "/paths/~1merchant~1v1~1bundles/post/responses/413/description",
+    ),
+    (
+        "functions/get-pass-mail/src/lib.rs",
+        "BADGE_URL_LIMIT",
+        "/paths/~1merchant~1v1~1passes~1{passTypeIdentifier}~1{serialNumber}~1mail/get/parameters/0/schema/maxLength",
+    ),
     ("functions/void-pass/src/lib.rs", "REASON_LIMIT", "/components/schemas/Voiding/properties/reason/maxLength"),
     (
         "functions/redeem-pass/src/lib.rs",
@@ -53,6 +100,16 @@ const LIMITS: [(&str, &str, &str); 11] = [
         "CAMPAIGNS_LIMIT",
         "/paths/~1merchant~1v1~1templates~1{templateId}/put/description",
     ),
+    (
+        "shared/passkit/src/personalization.rs",
+        "TOKEN_BYTES",
+        "/paths/~1v1~1passes~1{passTypeIdentifier}~1{serialNumber}~1personalize/post/requestBody/content/application~1json/schema/properties/personalizationToken/maxLength",
+    ),
+    (
+        "shared/passkit/src/personalization.rs",
+        "FACT_CHARACTERS",
+        "/paths/~1v1~1passes~1{passTypeIdentifier}~1{serialNumber}~1personalize/post/requestBody/content/application~1json/schema/properties/requiredPersonalizationInfo/properties/fullName/maxLength",
+    ),
 ];
 
 fn document() -> Value {
@@ -64,9 +121,13 @@ fn source(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The code of a door, without its tests.
+/// The code of a door.
 fn door(operation: &Operation) -> String {
-    source(&format!("functions/{}/src/lib.rs", operation.function()))
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(operation.function()).join("src");
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = files.map(|file| file.expect("a file").path());
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| fs::read_to_string(path).expect("text")).collect()
 }
 
 struct Operation {
@@ -144,7 +205,11 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// Why `value` does not fit `schema`, as far as names of members and the types of texts and numbers go.
+fn one_or_several(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter()
+}
+
+/// Why `value` does not fit `schema`, as far as types, names of members and fixed values go.
 fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let schema = resolve(document, schema);
     for alternatives in ["oneOf", "anyOf"] {
@@ -153,20 +218,25 @@ fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
             return misfits.iter().all(Option::is_some).then(|| format!("{value} fits no alternative: {misfits:?}"));
         }
     }
+    let mut parts = schema.get("allOf").into_iter().flat_map(one_or_several);
+    if let Some(misfit) = parts.find_map(|part| misfit(document, part, value)) {
+        return Some(misfit);
+    }
+    for fixed in ["const", "enum"] {
+        if schema.get(fixed).is_some_and(|fixed| !one_or_several(fixed).any(|one| one == value)) {
+            return Some(format!("{value} is not {}", schema[fixed]));
+        }
+    }
     let kind = match value {
         Value::Object(_) => "object",
         Value::Array(_) => "array",
         Value::String(_) => "string",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::Bool(_) => "boolean",
         Value::Null => "null",
     };
-    let fits = match &schema["type"] {
-        Value::String(one) => one == kind,
-        Value::Array(several) => several.iter().any(|one| one == kind),
-        _ => true,
-    };
-    if !fits {
+    if schema.get("type").is_some_and(|wanted| !one_or_several(wanted).any(|one| one == kind)) {
         return Some(format!("{value} is of type {kind}, not {}", schema["type"]));
     }
     match value {
@@ -304,29 +374,71 @@ fn every_example_of_an_answer_fits_its_schema() {
 }
 
 #[test]
-fn requests_describe_every_member_since_unknown_ones_are_refused() {
+fn links_lead_to_operations_of_the_document() {
+    let document = document();
+    let all = operations(&document);
+    walk(&document, "", &mut |pointer, value| {
+        if let Some(Value::Object(links)) = value.get("links") {
+            for link in links.values() {
+                let leads = all.iter().any(|operation| operation.content["operationId"] == link["operationId"]);
+                assert!(leads, "{pointer}: {link}");
+            }
+        }
+    });
+}
+
+/// The schemas that a request's body refers to, and those they refer to.
+fn schemas_of_request<'a>(document: &'a Value, operation: &Operation) -> Vec<(String, &'a Value)> {
+    let mut open: Vec<_> = references(&operation.content["requestBody"]).into_iter().collect();
+    let mut reached = BTreeMap::new();
+    while let Some(reference) = open.pop() {
+        let schema = document.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        if reached.insert(reference, schema).is_none() {
+            open.extend(references(schema));
+        }
+    }
+    reached.into_iter().collect()
+}
+
+/// Readers of members that doors share: how a door calls one, and where it is.
+const SHARED_READERS: [(&str, &str); 2] =
+    [("links::terms", "shared/platform/src/links.rs"), ("input::overlay", "shared/platform/src/input.rs")];
+
+/// The members that a door takes out of a body (`platform::input`).
+fn members_taken(door: &str) -> BTreeSet<String> {
+    let mut code = door.to_owned();
+    for (call, file) in SHARED_READERS {
+        if door.contains(call) {
+            code.push_str(source(file).split("#[cfg(test)]").next().expect("code"));
+        }
+    }
+    let takers = [
+        "required(\"",
+        "optional(\"",
+        "text(\"",
+        "object(\"",
+        "objects(\"",
+        "objects_within(\"",
+        "raw(\"",
+        "change(\"",
+    ];
+    let names = takers.into_iter().flat_map(|taker| code.split(taker).skip(1));
+    names.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn requests_describe_the_members_that_the_doors_take_and_no_others() {
     // Contract, section 4: "Unknown fields in a request are an error, not ignored."
     let document = document();
-    for operation in operations(&document).iter().filter(|operation| operation.path.starts_with("/merchant/")) {
-        let Some(body) = operation.content.get("requestBody") else { continue };
-        let mut reached = references(body);
-        loop {
-            let further: BTreeSet<_> = reached
-                .iter()
-                .flat_map(|reference| references(document.pointer(&reference[1..]).expect("resolves")))
-                .chain(reached.iter().cloned())
-                .collect();
-            if further == reached {
-                break;
-            }
-            reached = further;
+    let merchants = operations(&document).into_iter().filter(|operation| operation.path.starts_with("/merchant/"));
+    for operation in merchants.filter(|operation| !operation.content["requestBody"].is_null()) {
+        let mut described = BTreeSet::new();
+        for (reference, schema) in schemas_of_request(&document, &operation) {
+            let Some(properties) = schema["properties"].as_object() else { continue };
+            assert_eq!(schema["additionalProperties"], false, "{reference}");
+            described.extend(properties.keys().cloned());
         }
-        for reference in reached {
-            let schema = document.pointer(&reference[1..]).expect("resolves");
-            if schema.get("properties").is_some() {
-                assert_eq!(schema["additionalProperties"], false, "{reference}");
-            }
-        }
+        assert_eq!(described, members_taken(&door(&operation)), "{}", operation.text("operationId"));
     }
 }
 
@@ -402,12 +514,8 @@ fn the_limits_are_those_of_the_code() {
         let declaration = source.split(&format!("const {name}: ")).nth(1).expect(name);
         let value = declaration.split(['=', ';']).nth(1).expect("a value").trim().replace('_', "");
         let described = document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
-        match described {
-            Value::String(text) => {
-                assert!(text.split(|c: char| !c.is_ascii_digit()).any(|number| number == value), "{name}: {text}");
-            }
-            number => assert_eq!(number.to_string(), value, "{name}: {pointer}"),
-        }
+        let said = described.as_str().map_or_else(|| described.to_string(), str::to_owned);
+        assert!(said.split(|c: char| !c.is_ascii_digit()).any(|number| number == value), "{name} is {value}: {said}");
     }
     let overview = document["info"]["description"].as_str().expect("a description");
     assert!(overview.contains(&format!("({JSON_LIMIT} bytes)")), "{overview}");

@@ -20,7 +20,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
     let identity = merchant::pass_identity(&request)?;
     let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
-    let devices = app.store.count_registrations(&identity).await?;
-    let view = PassView::new(app, &stored.pass, &campaign.campaign, devices, now)?;
+    let counts = app.store.counts(&stored.pass).await?;
+    let view = PassView::new(app, &stored.pass, &campaign.campaign, counts, now)?;
     Ok(answer::json(StatusCode::OK, &view))
 }

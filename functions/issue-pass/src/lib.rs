@@ -1,6 +1,6 @@
 //! `POST /merchant/v1/passes`: makes a pass of a campaign.
 
-use domain::{Pass, Refusal, pass::NewPass};
+use domain::{Link, LinkTerms, Pass, Refusal, pass::NewPass};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -14,9 +14,10 @@ use platform::{
     idempotency::{self, Need},
     input,
     keys::Role,
+    links,
     merchant::PassView,
     random,
-    store::{ATTEMPTS, Issued},
+    store::{ATTEMPTS, Counts, Issued},
 };
 use serde_json::{Map, Value};
 
@@ -33,6 +34,7 @@ struct Order {
     campaign_id: CampaignId,
     serial_number: Option<SerialNumber>,
     holder: Value,
+    link_terms: LinkTerms,
 }
 
 fn read(request: &Request) -> Result<Order, Failure> {
@@ -46,7 +48,8 @@ fn read(request: &Request) -> Result<Order, Failure> {
     if holder.to_string().len() > HOLDER_LIMIT {
         fields.wrong("holder", format!("must be at most {HOLDER_LIMIT} bytes of JSON"));
     }
-    fields.done(campaign_id.map(|campaign_id| Order { campaign_id, serial_number, holder }))
+    let link_terms = links::terms(&mut fields);
+    fields.done(campaign_id.map(|campaign_id| Order { campaign_id, serial_number, holder, link_terms }))
 }
 
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
@@ -57,6 +60,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);
         }
+        links::check_terms(&order.link_terms, now)?;
         let campaign = app.store.campaign(&merchant.merchant_id, &order.campaign_id).await?;
         let campaign = campaign.ok_or_else(|| Failure::invalid("/campaignId", "there is no such campaign"))?.campaign;
         let serial_number = match &order.serial_number {
@@ -67,7 +71,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let new = NewPass {
             identity: PassIdentity { pass_type_identifier, serial_number },
             authentication_token: random::authentication_token()?,
-            link: random::link()?,
+            link: Link { id: random::link()?, terms: order.link_terms.clone() },
             barcode: random::barcode()?,
             holder: order.holder.clone(),
         };
@@ -80,7 +84,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             };
             return Err(Failure::Invalid(problems.into_iter().map(of_holder).collect()));
         }
-        let view = PassView::new(app, &pass, &campaign, 0, now)?;
+        let view = PassView::new(app, &pass, &campaign, Counts::default(), now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
         match app.store.issue(&pass, recorded.as_ref()).await? {
             Issued::New => return Ok(answer::json(StatusCode::CREATED, &view)),

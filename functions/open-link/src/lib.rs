@@ -1,6 +1,8 @@
-//! `GET /p/{link}`: the landing page; `GET /p/{link}.pkpass`: the pass; `GET /p/{link}.svg`: the link as a QR code.
+//! `GET /p/{link}`: the landing page; `GET /p/{link}.pkpass`: the pass; `GET /p/{link}.svg` and `.png`: the link as a QR
+//! code. HEAD asks the same and downloads nothing.
 //!
-//! A link is a bearer secret: whoever holds it can add the pass. Unknown, expired and used-up links are one page.
+//! A link is a bearer secret: whoever holds it can add the pass. Unknown, revoked, expired and used-up links are one
+//! page, whatever of them is asked for.
 
 use domain::{Campaign, Pass, PassState};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -11,9 +13,12 @@ use platform::{
     App, Audience, Fault, Function, Handler,
     function::path_parameter,
     http::{self as answer, Failure, header_text},
+    language::Language,
+    links,
 };
 use serde_json::Value;
 
+mod download;
 mod page;
 
 use page::{Colors, Landing};
@@ -26,23 +31,32 @@ pub const FUNCTION: Function = Function {
 
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let text = path_parameter(&request, "link");
-    let (link, wanted) = match text.rsplit_once('.') {
-        Some((link, "pkpass")) => (link, Wanted::Package),
-        Some((link, "svg")) => (link, Wanted::QrCode),
+    let (id, wanted) = match text.rsplit_once('.') {
+        Some((id, "pkpass")) => (id, Wanted::Package),
+        Some((id, "svg")) => (id, Wanted::Svg),
+        Some((id, "png")) => (id, Wanted::Png),
         Some(_) => return Err(gone(&request)),
         None => (text.as_str(), Wanted::Page),
     };
     // Ours have 22 characters; what is much longer is no key to look up.
-    if link.is_empty() || link.len() > 128 {
+    if id.is_empty() || id.len() > 128 {
         return Err(gone(&request));
     }
-    let Some(identity) = app.store.find_link(&LinkId::new(link)).await? else { return Err(gone(&request)) };
-    let Some((stored, campaign)) = app.store.pass_and_campaign(&identity).await? else { return Err(gone(&request)) };
+    let id = LinkId::new(id);
+    let Some(found) = app.store.find_link(&id).await? else { return Err(gone(&request)) };
+    let passes = app.store.pass_and_campaign(&found.identity).await?;
+    let Some((stored, campaign)) = passes else { return Err(gone(&request)) };
     let (pass, campaign) = (&stored.pass, &campaign.campaign);
+    let live = pass.live_link(found.downloads, now).filter(|link| link.id == id);
+    let Some(link) = live else { return Err(gone(&request)) };
+    let url = links::landing_url(app, &link.id);
     let mut response = match wanted {
-        Wanted::Package => package(app, pass, campaign, now).await?,
-        Wanted::QrCode => qr_code(&landing_url(app, pass))?,
-        Wanted::Page => landing(app, &request, pass, campaign, now).await?,
+        Wanted::Package => download::package(app, &request, (pass, link), campaign, now).await?,
+        Wanted::Svg => {
+            answer::bytes(StatusCode::OK, "image/svg+xml", page::qr_svg(&url).map_err(undrawn)?.into_bytes())
+        }
+        Wanted::Png => answer::bytes(StatusCode::OK, "image/png", page::qr_png(&url).map_err(undrawn)?),
+        Wanted::Page => landing(app, &request, &url, pass, campaign, now).await?,
     };
     harden(&mut response);
     Ok(response)
@@ -52,7 +66,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 enum Wanted {
     Page,
     Package,
-    QrCode,
+    Svg,
+    Png,
 }
 
 fn gone(request: &Request) -> Failure {
@@ -62,32 +77,18 @@ fn gone(request: &Request) -> Failure {
     }
 }
 
-fn language(request: &Request) -> page::Language {
-    page::language_from_accept_language(header_text(request, header::ACCEPT_LANGUAGE).unwrap_or_default())
+fn language(request: &Request) -> Language {
+    Language::from_accept_language(header_text(request, header::ACCEPT_LANGUAGE).unwrap_or_default())
 }
 
-fn landing_url(app: &App, pass: &Pass) -> String {
-    format!("{}/p/{}", app.config.public_url, pass.link.expose())
-}
-
-async fn package(app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Response<Body>, Failure> {
-    let package = app.packages.package(app, pass, campaign, now).await?;
-    let mut response = answer::bytes(StatusCode::OK, "application/vnd.apple.pkpass", package);
-    // A serial number holds nothing that a quoted file name would have to escape.
-    let disposition = format!("attachment; filename=\"{}.pkpass\"", pass.identity.serial_number);
-    set(&mut response, header::CONTENT_DISPOSITION, &disposition)?;
-    set(&mut response, header::LAST_MODIFIED, &pass.last_modified(campaign).to_header())?;
-    Ok(response)
-}
-
-fn qr_code(link: &str) -> Result<Response<Body>, Failure> {
-    let svg = page::qr_svg(link).map_err(|error| Fault::new("drawing a QR code", error))?;
-    Ok(answer::bytes(StatusCode::OK, "image/svg+xml", svg.into_bytes()))
+fn undrawn(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    Fault::new("drawing a QR code", error)
 }
 
 async fn landing(
     app: &App,
     request: &Request,
+    url: &str,
     pass: &Pass,
     campaign: &Campaign,
     now: Timestamp,
@@ -96,19 +97,18 @@ async fn landing(
     let text = |name: &str| shown.get(name).and_then(Value::as_str);
     let offer = pass.offer(campaign)?;
     let state = match &pass.state {
-        PassState::Redeemable if offer.is_over(now) => page::PassState::Expired,
+        PassState::Redeemable if pass.is_expired(campaign, now)? => page::PassState::Expired,
         PassState::Redeemable => page::PassState::Redeemable,
         PassState::Redeemed { .. } | PassState::Finished => page::PassState::Used,
         PassState::Voided { .. } => page::PassState::Voided,
     };
-    let link = landing_url(app, pass);
     let landing = Landing {
         organization: text("organizationName").unwrap_or_default(),
         title: &offer.title,
         description: text("description").unwrap_or_default(),
         colors: Colors::from_pass(text("backgroundColor"), text("foregroundColor"), text("labelColor")),
-        download_path: &format!("{link}.pkpass"),
-        link: &link,
+        download_path: &format!("{url}.pkpass"),
+        link: url,
         device: page::device_from_user_agent(header_text(request, header::USER_AGENT).unwrap_or_default()),
         state,
         language: language(request),

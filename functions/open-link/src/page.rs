@@ -9,16 +9,15 @@
 //! operator puts the badge (Apple, "Add to Apple Wallet Guidelines").
 
 use askama::Template;
-use qrcode::render::svg;
-use qrcode::types::QrError;
-use qrcode::{EcLevel, QrCode};
+use platform::language::Language;
 
 mod colors;
-mod language;
+mod qr;
+mod words;
 
 pub(crate) use colors::Colors;
-use language::Words;
-pub(crate) use language::{Language, language_from_accept_language};
+pub(crate) use qr::{qr_png, qr_svg};
+use words::Words;
 
 /// The `Content-Security-Policy` of both pages: nothing is fetched, run, framed or submitted.
 ///
@@ -126,26 +125,6 @@ impl Landing<'_> {
 /// None in practice; the template engine's own type.
 pub(crate) fn gone(language: Language) -> Result<String, askama::Error> {
     GonePage { words: Words::of(language) }.render()
-}
-
-/// A QR code of `link` as an `<svg>` element: black on white with the quiet zone of four modules, so
-/// that it can be read on a dark page too. It scales with its box.
-///
-/// # Errors
-/// When the link is too long for a QR code (about 2,300 bytes).
-pub(crate) fn qr_svg(link: &str) -> Result<String, QrError> {
-    let document = QrCode::with_error_correction_level(link, EcLevel::M)?
-        .render::<svg::Color<'_>>()
-        .quiet_zone(true)
-        .module_dimensions(1, 1)
-        .dark_color(svg::Color("#000"))
-        .light_color(svg::Color("#fff"))
-        .build();
-    // The crate writes a document; inside HTML its XML declaration would be a parse error.
-    Ok(match document.split_once("?>") {
-        Some((_, element)) => element.to_owned(),
-        None => document,
-    })
 }
 
 /// What the reader can do on the landing page.
@@ -298,20 +277,8 @@ mod tests {
     }
 
     #[test]
-    fn a_qr_code_is_one_svg_element_with_a_white_quiet_zone() {
-        let element = qr_svg("https://pass.example.com/p/9xVb2QmT7LkzR4hNfYc8Ws").unwrap();
-        assert!(element.starts_with("<svg"));
-        assert!(element.ends_with("</svg>"));
-        // 49 bytes at level M are version 4, 33 modules, and the quiet zone is 4 on each side
-        // (ISO/IEC 18004, 7.4.10 and 9.1).
-        assert!(element.contains(r#"viewBox="0 0 41 41""#), "{element}");
-        assert!(element.contains("#fff"));
-    }
-
-    #[test]
-    fn a_link_too_long_for_a_qr_code_is_refused() {
+    fn a_link_too_long_for_a_qr_code_makes_no_page() {
         let link = format!("https://pass.example.com/{}", "x".repeat(2_400));
-        assert!(qr_svg(&link).is_err());
         assert!(Landing { link: &link, device: Device::Other, ..landing() }.render().is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! The push queue: tells devices through APNs to ask for what changed.
 
 use aws_lambda_events::sqs::SqsMessage;
-use domain::Pass;
-use jiff::Timestamp;
-use passkit::identifiers::{DeviceLibraryIdentifier, PassIdentity};
+use domain::{LookKey, Pass};
+use jiff::{SignedDuration, Timestamp};
+use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use platform::{
-    App, Fault, Function, Handler, pushing, queues,
+    App, Fault, Function, Handler, pushing, queues, random,
     store::{Intent, IntentProgress, Registration, Step},
 };
 
@@ -17,6 +17,8 @@ pub const FUNCTION: Function =
 const PAGE: i32 = 1000;
 /// Pages of a campaign's passes worked in one round.
 const CAMPAIGN_PAGES: usize = 10;
+/// Intents written in one transaction, which holds a hundred writes.
+const FOLLOWING: usize = 90;
 
 /// A message whose intent is gone is a duplicate: everyone was told.
 async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), Fault> {
@@ -26,27 +28,34 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         return Ok(());
     }
     match &intent.step {
-        Step::Push { identity, version } => push(app, &intent, identity, *version, now).await,
-        Step::PushAgain { identity, version, devices, attempt } => {
-            let again = Again { identity, version: *version, devices, attempt: *attempt };
+        Step::Push { identity, shown } => push(app, &intent, identity, *shown, now).await,
+        Step::PushAgain { identity, shown, devices, attempt } => {
+            let again = Again { identity, shown: *shown, devices, attempt: *attempt };
             push_again(app, &intent, again, now).await
         }
-        Step::PushCampaign { .. } => push_campaign(app, &intent, now).await,
-        Step::NextOffer { .. } => {
+        Step::PushCampaign { merchant_id, campaign_id, looks, over_seconds } => {
+            let members = Members { merchant_id, campaign_id, looks, place: None };
+            push_campaign(app, &intent, *over_seconds, members, now).await
+        }
+        Step::PushMembers { merchant_id, campaign_id, looks, place } => {
+            let members = Members { merchant_id, campaign_id, looks, place: place.as_deref() };
+            push_members(app, &intent, members, now).await
+        }
+        Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => {
             app.queues.send_after_commit(std::slice::from_ref(&intent), now).await;
             Ok(())
         }
     }
 }
 
-/// The pass, if this version is still its newest. A newer one has an intent of its own, so this push is superseded.
-async fn newest(app: &App, identity: &PassIdentity, version: u64) -> Result<Option<Pass>, Fault> {
+/// The pass, if it shows nothing newer yet: what it shows since has an intent of its own, so this push is superseded.
+async fn newest(app: &App, identity: &PassIdentity, shown: u64) -> Result<Option<Pass>, Fault> {
     let stored = app.store.pass(identity).await?;
-    Ok(stored.map(|stored| stored.pass).filter(|pass| pass.version <= version))
+    Ok(stored.map(|stored| stored.pass).filter(|pass| pass.shown <= shown))
 }
 
-async fn push(app: &App, intent: &Intent, identity: &PassIdentity, version: u64, now: Timestamp) -> Result<(), Fault> {
-    let Some(pass) = newest(app, identity, version).await? else {
+async fn push(app: &App, intent: &Intent, identity: &PassIdentity, shown: u64, now: Timestamp) -> Result<(), Fault> {
+    let Some(pass) = newest(app, identity, shown).await? else {
         return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
     };
     let (registrations, next) = app.store.registrations(identity, intent.cursor.as_deref(), PAGE).await?;
@@ -57,13 +66,13 @@ async fn push(app: &App, intent: &Intent, identity: &PassIdentity, version: u64,
 /// Devices to be told again.
 struct Again<'a> {
     identity: &'a PassIdentity,
-    version: u64,
+    shown: u64,
     devices: &'a [DeviceLibraryIdentifier],
     attempt: u32,
 }
 
 async fn push_again(app: &App, intent: &Intent, again: Again<'_>, now: Timestamp) -> Result<(), Fault> {
-    let Some(pass) = newest(app, again.identity, again.version).await? else {
+    let Some(pass) = newest(app, again.identity, again.shown).await? else {
         return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
     };
     let registrations = app.store.registrations_of(again.identity, again.devices).await?;
@@ -98,39 +107,91 @@ async fn tell(
     Ok(())
 }
 
-/// Tells the devices of every pass that a campaign-wide change alters, some pages of passes a round.
-async fn push_campaign(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
-    let Step::PushCampaign { merchant_id, campaign_id, looks } = &intent.step else { return Ok(()) };
+/// A campaign-wide change, and where its pushes have come.
+struct Members<'a> {
+    merchant_id: &'a str,
+    campaign_id: &'a CampaignId,
+    looks: &'a [LookKey],
+    place: Option<&'a str>,
+}
+
+/// Walks the passes of a campaign, some pages a round: tells their devices, or, where the pushes are spread, leaves each
+/// page an intent of its own at a random moment of that time.
+async fn push_campaign(
+    app: &App,
+    intent: &Intent,
+    over_seconds: u32,
+    members: Members<'_>,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let mut cursor = intent.cursor.clone();
     let mut then = Vec::new();
     for _ in 0..CAMPAIGN_PAGES {
-        let (passes, next) = app.store.members(merchant_id, campaign_id, cursor.as_deref()).await?;
-        for pass in passes.into_iter().map(|stored| stored.pass).filter(|pass| looks.contains(&pass.look_key())) {
-            let (registrations, more) = app.store.registrations(&pass.identity, None, PAGE).await?;
-            if more.is_some() {
-                // Too many for this round: the pass gets an intent of its own.
-                let step = Step::Push { identity: pass.identity.clone(), version: pass.version };
-                then.push(Intent::new(now, step, now)?);
-                continue;
-            }
-            let mut sent = pushing::push(app, &pass, registrations, now).await?;
-            then.extend(sent.try_again(&pass, 1, now)?);
+        let page = Members { place: cursor.as_deref(), ..members };
+        let (passes, next) = altered(app, &page).await?;
+        if over_seconds == 0 {
+            then.extend(tell_passes(app, passes, now).await?);
+        } else if !passes.is_empty() {
+            let step = Step::PushMembers {
+                merchant_id: members.merchant_id.to_owned(),
+                campaign_id: members.campaign_id.clone(),
+                looks: members.looks.to_vec(),
+                place: cursor,
+            };
+            let later = SignedDuration::from_millis(i64::from(random::below(over_seconds * 1000)?));
+            then.push(Intent::new(now + later, step, now)?);
         }
         cursor = next;
-        if cursor.is_none() || then.len() > 50 {
+        if cursor.is_none() || then.len() >= FOLLOWING {
             break;
         }
     }
     let goes_on = cursor.is_some();
-    let progress = cursor.map_or(IntentProgress::Done, IntentProgress::Reached);
-    // A transaction holds a hundred writes; what follows is written before the intent moves on, so nothing is skipped.
-    for some in then.chunks(90) {
-        app.store.add_intents(some).await?;
-    }
-    app.store.progress(intent, progress, None, &[]).await?;
+    go_on(app, intent, cursor.map_or(IntentProgress::Done, IntentProgress::Reached), &then).await?;
     if goes_on {
         then.push(intent.clone());
     }
     app.queues.send_after_commit(&then, now).await;
     Ok(())
+}
+
+/// Tells the devices of one page of passes.
+async fn push_members(app: &App, intent: &Intent, members: Members<'_>, now: Timestamp) -> Result<(), Fault> {
+    let (passes, _) = altered(app, &members).await?;
+    let then = tell_passes(app, passes, now).await?;
+    go_on(app, intent, IntentProgress::Done, &then).await?;
+    app.queues.send_after_commit(&then, now).await;
+    Ok(())
+}
+
+/// One page of the campaign's passes: those that show an altered look.
+async fn altered(app: &App, members: &Members<'_>) -> Result<(Vec<Pass>, Option<String>), Fault> {
+    let (passes, next) = app.store.members(members.merchant_id, members.campaign_id, members.place).await?;
+    let passes = passes.into_iter().map(|stored| stored.pass);
+    Ok((passes.filter(|pass| members.looks.contains(&pass.look_key())).collect(), next))
+}
+
+/// Pushes to the devices of each pass. Answers what must follow: those to be told again, and passes with so many devices
+/// that they need rounds of their own.
+async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec<Intent>, Fault> {
+    let mut then = Vec::new();
+    for pass in passes {
+        let (registrations, more) = app.store.registrations(&pass.identity, None, PAGE).await?;
+        if more.is_some() {
+            let step = Step::push(&pass);
+            then.push(Intent::new(now, step, now)?);
+            continue;
+        }
+        let mut sent = pushing::push(app, &pass, registrations, now).await?;
+        then.extend(sent.try_again(&pass, 1, now)?);
+    }
+    Ok(then)
+}
+
+/// Writes what follows before the intent moves on, so that nothing is skipped: a transaction holds a hundred writes.
+async fn go_on(app: &App, intent: &Intent, progress: IntentProgress, then: &[Intent]) -> Result<(), Fault> {
+    for some in then.chunks(FOLLOWING) {
+        app.store.add_intents(some).await?;
+    }
+    app.store.progress(intent, progress, None, &[]).await
 }

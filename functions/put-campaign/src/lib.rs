@@ -53,6 +53,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             template: &opened,
             template_version,
             previous: previous.as_ref().map(|stored| &stored.campaign),
+            active: previous.as_ref().map(|stored| stored.campaign.active.clone()).unwrap_or_default(),
             now,
         });
         let composed = composed.map_err(Failure::Invalid)?;

@@ -91,6 +91,7 @@ fn follow(
             template,
             template_version: version.clone(),
             previous: Some(campaign),
+            active: campaign.active.clone(),
             now,
         };
         match campaign.draft.clone().compose(composition) {

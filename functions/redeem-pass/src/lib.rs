@@ -1,6 +1,6 @@
 //! `POST /merchant/v1/redemptions`: the call a till makes.
 
-use domain::{Campaign, Pass, Redemption, RedemptionRequest, Refusal, time};
+use domain::{Campaign, Pass, Redemption, RedemptionRequest, Refusal, pass::MissingOffer, time};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -19,6 +19,7 @@ use platform::{
     store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, StoredPass, Written},
 };
 use serde::Serialize;
+use serde_json::Value;
 
 /// The door.
 pub const FUNCTION: Function = Function {
@@ -74,6 +75,7 @@ struct View<'a> {
     next_offer_at: Option<Timestamp>,
     redemptions_left: u32,
     pass_version: u64,
+    benefit: Option<&'a Value>,
 }
 
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
@@ -143,13 +145,13 @@ async fn redeem(
     now: Timestamp,
 ) -> Result<Option<Response<Body>>, Failure> {
     let counted = pass.last_redemption.as_ref().ok_or_else(|| Fault::contradiction("a redemption without a trace"))?;
-    let body = view(pass, counted, pass.remaining(campaign)?);
+    let body = view(pass, counted, campaign)?;
     let recorded = once.recording(StatusCode::CREATED, &body, now)?;
     let identity = pass.identity.clone();
     let mut then = Vec::new();
     // A phone told to fetch what looks as before would find it unchanged.
     if pass.shown != stored.pass.shown {
-        then.push(Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?);
+        then.push(Intent::new(now, Step::push(pass), now)?);
     }
     if let Some(due) = pass.next_offer_at() {
         then.push(Intent::new(due, Step::NextOffer { identity, due }, now)?);
@@ -170,8 +172,8 @@ async fn redeem(
     }
 }
 
-fn view<'a>(pass: &'a Pass, counted: &'a Redemption, redemptions_left: u32) -> View<'a> {
-    View {
+fn view<'a>(pass: &'a Pass, counted: &'a Redemption, campaign: &'a Campaign) -> Result<View<'a>, MissingOffer> {
+    Ok(View {
         redemption_id: &counted.redemption_id,
         pass_type_identifier: &pass.identity.pass_type_identifier,
         serial_number: &pass.identity.serial_number,
@@ -181,9 +183,10 @@ fn view<'a>(pass: &'a Pass, counted: &'a Redemption, redemptions_left: u32) -> V
         location: counted.location.as_deref(),
         till: counted.till.as_deref(),
         next_offer_at: pass.next_offer_at(),
-        redemptions_left,
+        redemptions_left: pass.remaining(campaign)?,
         pass_version: pass.version,
-    }
+        benefit: campaign.benefit(pass.offer(campaign)?, counted.location.as_deref()),
+    })
 }
 
 /// A refusal is an answer like any other: the same request again gets the same one. `None` when another was recorded

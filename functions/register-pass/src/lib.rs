@@ -71,7 +71,7 @@ async fn register(
     if let Some(after) = &after
         && after.state != pass.state
     {
-        let step = Step::Push { identity: pass.identity.clone(), version: after.version };
+        let step = Step::push(after);
         then.push(Intent::new(now, step, now)?);
     }
     let written = app.store.register(stored, after.as_deref(), registration, &then).await?;

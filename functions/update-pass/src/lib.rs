@@ -4,6 +4,7 @@ use domain::Pass;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
+use passkit::personalization::FACTS_BYTES;
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
@@ -40,11 +41,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     for _ in 0..ATTEMPTS {
         let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
         let campaign = &campaign.campaign;
-        let devices = app.store.count_registrations(&identity).await?;
-        let show = |pass: &Pass| Ok(answer::json(StatusCode::OK, &PassView::new(app, pass, campaign, devices, now)?));
+        let counts = app.store.counts(&stored.pass).await?;
+        let show = |pass: &Pass| Ok(answer::json(StatusCode::OK, &PassView::new(app, pass, campaign, counts, now)?));
         let mut holder = stored.pass.holder.clone();
         json_patch::merge(&mut holder, &patch);
-        if holder.to_string().len() > HOLDER_LIMIT {
+        // What the customer typed into the enrolment sheet does not use up what the merchant may write.
+        let facts = stored.pass.holder.get("personalization").map_or(0, |facts| facts.to_string().len());
+        if holder.to_string().len() > HOLDER_LIMIT + facts.min(FACTS_BYTES) {
             return Err(Failure::invalid("/holder", format!("would be over {HOLDER_LIMIT} bytes of JSON")));
         }
         let Some(pass) = stored.pass.with_holder(holder, campaign, now) else { return show(&stored.pass) };
@@ -57,7 +60,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let (pass, then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
             (pass.unseen(&stored.pass), Vec::new())
         } else {
-            let step = Step::Push { identity: identity.clone(), version: pass.version };
+            let step = Step::push(&pass);
             (pass, vec![Intent::new(now, step, now)?])
         };
         let event = Some(Event::new(EventKind::Updated, now, pass.version));

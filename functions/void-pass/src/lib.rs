@@ -41,16 +41,16 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
         let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
         let campaign = &campaign.campaign;
-        let devices = app.store.count_registrations(&identity).await?;
+        let counts = app.store.counts(&stored.pass).await?;
         let voided: Option<Pass> = stored.pass.void(campaign, reason.clone(), now);
         let changed = voided.is_some();
         let pass = voided.unwrap_or_else(|| stored.pass.clone());
-        let view = PassView::new(app, &pass, campaign, devices, now)?;
+        let view = PassView::new(app, &pass, campaign, counts, now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::OK, &view, now)).transpose()?;
         let mut then = Vec::new();
         let mut event = None;
         if changed {
-            then.push(Intent::new(now, Step::Push { identity: identity.clone(), version: pass.version }, now)?);
+            then.push(Intent::new(now, Step::push(&pass), now)?);
             event = Some(Event::new(EventKind::Voided, now, pass.version).with("reason", reason.clone()));
         } else if recorded.is_none() {
             return Ok(answer::json(StatusCode::OK, &view));

@@ -26,7 +26,7 @@ pub(crate) struct DataDir {
     /// Holds the state instead of `root`, and disappears with this value.
     temporary: Option<TempDir>,
     /// The lock ends when the file is closed, however the process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -47,7 +47,7 @@ impl DataDir {
             Persistence::OnDisk => None,
             Persistence::Ephemeral => Some(TempDir::with_prefix("passloop-").map_err(unusable)?),
         };
-        Ok(Self { root, temporary, _lock: lock })
+        Ok(Self { root, temporary, lock })
     }
 
     /// Where state is kept: the directory itself, or a temporary one.
@@ -108,6 +108,10 @@ impl Drop for DataDir {
             && let Err(error) = remove(&self.root.join(LOCK))
         {
             tracing::warn!(%error, "cannot remove the lock file");
+        }
+        // Said aloud, since a child process just being started may hold a copy of the file for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "cannot unlock the data directory");
         }
     }
 }

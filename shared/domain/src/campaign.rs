@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use passkit::{
+    expiration::Expiration,
     identifiers::{CampaignId, OfferId, PassTypeIdentifier, TemplateId},
     look::{Look, LookPlan, Redeemability},
     overlay::Overlay,
@@ -13,10 +14,14 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::location::{self, Location};
+
 /// Offers in one campaign. Each has four looks to prepare and a few kilobytes in the campaign's record (400 KB).
 pub const MAXIMUM_OFFERS: usize = 24;
 /// The longest `nextOfferAfterSeconds`: a year.
 pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
+/// The longest `pushOverSeconds`: a day.
+pub const MAXIMUM_PUSH_OVER_SECONDS: u32 = 86_400;
 /// The largest `redemptionLimit`.
 pub const MAXIMUM_REDEMPTIONS: u32 = 1_000_000;
 /// Characters of an offer's title.
@@ -47,12 +52,21 @@ pub struct CampaignDraft {
     /// What follows the last offer.
     #[serde(default)]
     pub after_last_offer: AfterLastOffer,
+    /// Seconds over which the pushes of a campaign-wide change are spread.
+    #[serde(default)]
+    pub push_over_seconds: u32,
     /// How many devices may register one pass; none: any number.
     #[serde(default)]
     pub maximum_devices: Option<u32>,
     /// What happens when there are more.
     #[serde(default)]
     pub on_too_many_devices: OnTooManyDevices,
+    /// The shops: where passes come up on the lock screen, and what a redemption is worth there.
+    #[serde(default)]
+    pub locations: Vec<Location>,
+    /// What a redemption is worth, for the till, where neither shop nor offer say otherwise. Any JSON.
+    #[serde(default)]
+    pub benefit: Option<Value>,
 }
 
 fn default_next_offer_after_seconds() -> u32 {
@@ -79,6 +93,9 @@ pub struct Offer {
     /// What changes in the template's pass while this offer is on.
     #[serde(default)]
     pub overlay: Overlay,
+    /// What its redemption is worth, for the till, where the shop says nothing else. Any JSON.
+    #[serde(default)]
+    pub benefit: Option<Value>,
 }
 
 impl Offer {
@@ -87,13 +104,8 @@ impl Offer {
         self.redemption_limit.unwrap_or(1)
     }
 
-    /// Whether the offer's time is over.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.redeemable_until.is_some_and(|until| now >= until)
-    }
-
     /// What placeholders of `{{ offer.… }}` read.
-    fn placeholders(&self) -> Value {
+    pub(crate) fn placeholders(&self) -> Value {
         json!({
             "offerId": self.offer_id,
             "title": self.title,
@@ -202,6 +214,9 @@ pub struct LookRevision {
     pub digest: String,
     /// Whether a redemption that leaves the pass in this look can be seen.
     pub shows_remaining: bool,
+    /// When passes of this look end, by what template or overlays say.
+    #[serde(default)]
+    pub expiration: Option<Expiration>,
     /// When the present revision was made.
     #[serde(with = "crate::time::text")]
     pub since: Timestamp,
@@ -221,6 +236,9 @@ pub struct Campaign {
     pub retired_offers: Vec<Offer>,
     /// The template version in effect.
     pub template: TemplateVersion,
+    /// Scheduled updates that are on.
+    #[serde(default)]
+    pub active: Vec<ActiveUpdate>,
     /// One for each look a pass of this campaign can have.
     pub looks: BTreeMap<LookKey, LookRevision>,
     /// When it was first put.
@@ -230,6 +248,19 @@ pub struct Campaign {
     #[serde(with = "crate::time::text")]
     pub updated_at: Timestamp,
 }
+
+/// A scheduled update that is on: over the offer's overlay, under the state's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveUpdate {
+    /// Which.
+    pub update_id: String,
+    /// What it changes.
+    pub overlay: Overlay,
+}
+
+/// Scheduled updates that can be on at once for one target: each is an overlay in its record.
+pub const MAXIMUM_ACTIVE_UPDATES: usize = 20;
 
 /// Which version of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +294,8 @@ pub struct Composition<'a> {
     pub template_version: TemplateVersion,
     /// The campaign as it was, if it was.
     pub previous: Option<&'a Campaign>,
+    /// The scheduled updates that are on from now.
+    pub active: Vec<ActiveUpdate>,
     /// Now.
     pub now: Timestamp,
 }
@@ -298,16 +331,24 @@ impl CampaignDraft {
             let message = format!("must be 0 to {MAXIMUM_NEXT_OFFER_AFTER_SECONDS}");
             wrong("/nextOfferAfterSeconds".into(), message);
         }
+        if self.push_over_seconds > MAXIMUM_PUSH_OVER_SECONDS {
+            wrong("/pushOverSeconds".into(), format!("must be 0 to {MAXIMUM_PUSH_OVER_SECONDS}"));
+        }
         if self.maximum_devices == Some(0) {
             wrong("/maximumDevices".into(), "must be at least 1, or null for any number".into());
         }
+        for (index, offer) in self.offers.iter().enumerate() {
+            problems.extend(location::problem_of_benefit(&format!("/offers/{index}"), offer.benefit.as_ref()));
+        }
+        problems.extend(location::problem_of_benefit("", self.benefit.as_ref()));
+        problems.extend(location::problems(&self.locations));
         problems
     }
 
     /// Puts the draft into force over `previous`: every look is prepared with the template and compared with what it
     /// was. Offers that left the draft are kept for the passes that have them.
     pub fn compose(self, composition: Composition<'_>) -> Result<Composed, Problems> {
-        let Composition { campaign_id, merchant_id, template, template_version, previous, now } = composition;
+        let Composition { campaign_id, merchant_id, template, template_version, previous, active, now } = composition;
         let mut problems = self.problems();
         if let Some(previous) = previous
             && previous.draft.pass_type_identifier != self.pass_type_identifier
@@ -331,13 +372,14 @@ impl CampaignDraft {
             draft: self,
             retired_offers,
             template: template_version,
+            active,
             looks: BTreeMap::new(),
             created_at: previous.map_or(now, |previous| previous.created_at),
             updated_at: now,
         };
         let mut altered = Vec::new();
         for key in campaign.look_keys() {
-            let prepared = match campaign.prepare(&key, template) {
+            let prepared = match campaign.prepare(&key, template, &[]) {
                 Ok(prepared) => prepared,
                 Err(found) => {
                     // One overlay is part of several looks; what is wrong with it is said once.
@@ -348,13 +390,14 @@ impl CampaignDraft {
             };
             let digest: String = prepared.digest().iter().map(|byte| format!("{byte:02x}")).collect();
             let shows_remaining = prepared.shows_remaining();
+            let expiration = prepared.expiration().cloned();
             let look = match previous.and_then(|previous| previous.looks.get(&key)) {
-                Some(before) if before.digest == digest => before.clone(),
+                Some(before) if before.digest == digest => LookRevision { expiration, ..before.clone() },
                 Some(before) => {
                     altered.push(key.clone());
-                    LookRevision { revision: before.revision + 1, digest, shows_remaining, since: now }
+                    LookRevision { revision: before.revision + 1, digest, shows_remaining, expiration, since: now }
                 }
-                None => LookRevision { revision: 0, digest, shows_remaining, since: now },
+                None => LookRevision { revision: 0, digest, shows_remaining, expiration, since: now },
             };
             campaign.looks.insert(key, look);
         }
@@ -373,11 +416,16 @@ impl Campaign {
         self.draft.offers.iter().enumerate().next()
     }
 
-    /// The offer that follows `offer_id`, which stood at `position`, at the time `at`. Offers that are over by then are
-    /// passed over. `None`: nothing follows.
+    /// The offer that follows `offer_id`, which stood at `position`. Offers that are over by then are passed over.
+    /// `None`: nothing follows.
     ///
     /// When the offer has left the draft, what now stands in its place follows.
-    pub fn offer_after(&self, offer_id: &OfferId, position: usize, at: Timestamp) -> Option<(usize, &Offer)> {
+    pub fn offer_after(
+        &self,
+        offer_id: &OfferId,
+        position: usize,
+        is_over: impl Fn(&Offer) -> bool,
+    ) -> Option<(usize, &Offer)> {
         let offers = &self.draft.offers;
         let next = match offers.iter().position(|offer| &offer.offer_id == offer_id) {
             Some(index) => index + 1,
@@ -389,7 +437,7 @@ impl Campaign {
             AfterLastOffer::Repeat => next.min(offers.len()),
         };
         let mut following = rest.chain(offers.iter().enumerate().take(again));
-        following.find(|(_, offer)| !offer.is_over(at))
+        following.find(|(_, offer)| !is_over(offer))
     }
 
     /// From a redemption to the next offer.
@@ -409,8 +457,9 @@ impl Campaign {
         offers.flat_map(|offer| states.map(|state| LookKey { state, offer_id: offer.offer_id.clone() })).collect()
     }
 
-    /// Prepares a look: the template, then the offer's overlay, then the state's.
-    pub fn prepare(&self, key: &LookKey, template: &Template) -> Result<Look, Problems> {
+    /// Prepares a look: the template, then the overlays of the offer, of the campaign's scheduled updates, of the pass's
+    /// own ones (`of_pass`), and of the state.
+    pub fn prepare(&self, key: &LookKey, template: &Template, of_pass: &[ActiveUpdate]) -> Result<Look, Problems> {
         let Some(offer) = self.offer(&key.offer_id) else {
             let message = format!("the campaign has no offer {:?}", key.offer_id);
             return Err(vec![Problem { path: "/offers".into(), message }]);
@@ -429,9 +478,12 @@ impl Campaign {
             LookState::Redeemed => (Some(("/redeemedOverlay", &self.draft.redeemed_overlay)), Redeemability::Used),
             LookState::Voided => (Some(("/voidedOverlay", &self.draft.voided_overlay)), Redeemability::Voided),
         };
-        let overlays: Vec<_> = std::iter::once(of_offer).chain(of_state).collect();
+        let scheduled = self.active.iter().chain(of_pass).map(|update| ("/overlay", &update.overlay));
+        let overlays: Vec<_> = std::iter::once(of_offer).chain(scheduled).chain(of_state).collect();
         let placeholders = offer.placeholders();
         let expires_at = offer.redeemable_until;
-        Look::prepare(template, &LookPlan { overlays: &overlays, redeemability, offer: &placeholders, expires_at })
+        let places: Vec<_> = self.draft.locations.iter().filter_map(Location::place).collect();
+        let offer = &placeholders;
+        Look::prepare(template, &LookPlan { overlays: &overlays, redeemability, offer, expires_at, places: &places })
     }
 }

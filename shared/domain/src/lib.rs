@@ -4,11 +4,16 @@
 //! comes out. Nothing here waits, reads a clock, or knows where things are kept.
 
 pub mod campaign;
+pub mod expiry;
+pub mod link;
+pub mod location;
 pub mod pass;
 pub mod redemption;
 pub mod schedule;
 pub mod time;
 
 pub use campaign::{Campaign, CampaignDraft, LookKey, LookState, Offer};
+pub use link::{Link, LinkTerms};
+pub use location::Location;
 pub use pass::{Pass, PassState};
 pub use redemption::{Redemption, RedemptionRequest, Refusal};

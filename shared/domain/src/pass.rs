@@ -17,20 +17,22 @@
 //!              | Voided |    (final; pending next offers are cancelled)
 //!              +--------+
 //! ```
-//! `expired` is not a state of the machine: a redeemable pass whose offer's time is over is called so when seen.
+//! `expired` is not a state of the machine: a redeemable pass that has ended (`expiry.rs`) is called so when seen.
 
 use jiff::Timestamp;
 use passkit::{
     identifiers::{CampaignId, OfferId, PassIdentity},
-    secrets::{AuthenticationToken, Barcode, LinkId},
+    personalization::Personalization,
+    secrets::{AuthenticationToken, Barcode},
     update_tag::EffectiveVersion,
     web_service::LastModified,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    campaign::{Campaign, LookKey, LookState, Offer, OnTooManyDevices},
+    campaign::{ActiveUpdate, Campaign, LookKey, LookState, Offer, OnTooManyDevices},
+    link::Link,
     redemption::{Redemption, RedemptionRequest, Refusal},
     time,
 };
@@ -103,10 +105,12 @@ pub struct Pass {
     pub campaign_id: CampaignId,
     /// The secret its devices present. Never changes: old copies keep using it (Apple, PassKit Web Service Reference).
     pub authentication_token: AuthenticationToken,
-    /// The secret of its landing page.
-    pub link: LinkId,
+    /// The link of its landing page, unless it was revoked.
+    pub link: Option<Link>,
     /// The merchant's data about the holder, for placeholders.
     pub holder: Value,
+    /// Whether it still carries the sheet of rewards enrolment.
+    pub personalization: Personalization,
     /// Grows by one with every change.
     pub version: u64,
     /// Grows by one with every change that a phone can see.
@@ -131,6 +135,8 @@ pub struct Pass {
     pub greeting: Greeting,
     /// How many devices carry it; counted from the first registration on that a limit watches.
     pub devices: Option<u32>,
+    /// Scheduled updates of this pass alone that are on.
+    pub active: Vec<ActiveUpdate>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When its version last grew.
@@ -145,7 +151,7 @@ pub struct NewPass {
     /// Fresh.
     pub authentication_token: AuthenticationToken,
     /// Fresh.
-    pub link: LinkId,
+    pub link: Link,
     /// Fresh.
     pub barcode: Barcode,
     /// The merchant's data about the holder.
@@ -185,8 +191,9 @@ impl Pass {
             merchant_id: campaign.merchant_id.clone(),
             campaign_id: campaign.campaign_id.clone(),
             authentication_token: new.authentication_token,
-            link: new.link,
+            link: Some(new.link),
             holder: new.holder,
+            personalization: Personalization::Offered,
             version: 1,
             shown: 1,
             stamp: now.as_second() - revision_seconds(campaign, &key),
@@ -199,6 +206,7 @@ impl Pass {
             fetched: None,
             greeting: Greeting::NotYet,
             devices: None,
+            active: Vec::new(),
             created_at: now,
             updated_at: now,
         })
@@ -283,16 +291,16 @@ impl Pass {
         {
             return Ok(Err(Refusal::NotYetRedeemable(from)));
         }
-        if let Some(until) = offer.redeemable_until
-            && now >= until
+        if let Some(end) = self.expires_at(campaign)?
+            && now >= end
         {
-            return Ok(Err(Refusal::Expired(until)));
+            return Ok(Err(Refusal::Expired(end)));
         }
         let redemptions = self.redemptions.saturating_add(1);
         let next_offer_at = now + campaign.next_offer_after();
         let state = if redemptions < offer.limit() {
             PassState::Redeemable
-        } else if campaign.offer_after(&self.offer_id, self.offer_position, next_offer_at).is_some() {
+        } else if self.offer_after(campaign, next_offer_at).is_some() {
             PassState::Redeemed { next_offer_at }
         } else {
             PassState::Finished
@@ -322,7 +330,7 @@ impl Pass {
         if now < next_offer_at {
             return NextOffer::NotBefore(next_offer_at);
         }
-        match campaign.offer_after(&self.offer_id, self.offer_position, now) {
+        match self.offer_after(campaign, now) {
             Some((offer_position, offer)) => {
                 let offer_id = offer.offer_id.clone();
                 let state = PassState::Redeemable;
@@ -331,6 +339,12 @@ impl Pass {
             }
             None => NextOffer::Finished(Box::new(Pass { state: PassState::Finished, ..self.clone() })),
         }
+    }
+
+    /// The offer that would follow at that time.
+    fn offer_after<'a>(&self, campaign: &'a Campaign, at: Timestamp) -> Option<(usize, &'a Offer)> {
+        let is_over = |offer: &Offer| self.end_of(offer, LookState::Redeemable, campaign).is_some_and(|end| at >= end);
+        campaign.offer_after(&self.offer_id, self.offer_position, is_over)
     }
 
     /// Voids the pass; `None` when it is void already.
@@ -347,6 +361,26 @@ impl Pass {
     /// Replaces the holder data; `None` when it is the same.
     pub fn with_holder(&self, holder: Value, campaign: &Campaign, now: Timestamp) -> Option<Pass> {
         (holder != self.holder).then(|| Pass { holder, ..self.clone() }.after(self, campaign, now))
+    }
+
+    /// Puts the scheduled updates of this pass in force.
+    pub fn with_active(&self, active: Vec<ActiveUpdate>, campaign: &Campaign, now: Timestamp) -> Pass {
+        Pass { active, ..self.clone() }.after(self, campaign, now)
+    }
+
+    /// Keeps what the customer typed into the sheet of rewards enrolment as `holder.personalization`, beside what was
+    /// there, and takes the sheet away for good; `None` when all that is so already. Every state accepts it: a phone may
+    /// hold a sheet that an earlier version of the pass had.
+    pub fn personalize(&self, facts: Map<String, Value>, campaign: &Campaign, now: Timestamp) -> Option<Pass> {
+        let mut members = self.holder.as_object().cloned().unwrap_or_default();
+        let mut known = match members.remove("personalization") {
+            Some(Value::Object(known)) => known,
+            Some(_) | None => Map::new(),
+        };
+        known.extend(facts);
+        members.insert("personalization".to_owned(), Value::Object(known));
+        let pass = Pass { holder: Value::Object(members), personalization: Personalization::Done, ..self.clone() };
+        (pass != *self).then(|| pass.after(self, campaign, now))
     }
 
     /// The same change, when the pass looks as it did `before`: no phone can tell, so none is to fetch it.

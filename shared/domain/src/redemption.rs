@@ -41,8 +41,8 @@ pub enum Refusal {
     /// The merchant voided the pass.
     #[error("this pass was voided")]
     Voided,
-    /// The offer's `redeemableUntil` has come.
-    #[error("this offer expired at {}", crate::time::to_text(*.0))]
+    /// The offer's `redeemableUntil` or the `expirationDate` of the pass has come.
+    #[error("this pass expired at {}", crate::time::to_text(*.0))]
     Expired(Timestamp),
     /// The offer's `redeemableFrom` has not come.
     #[error("this offer is redeemable from {}", crate::time::to_text(*.0))]

@@ -134,6 +134,17 @@ identifier!(
     |text| plain(text, 64, "must be 1 to 64 letters, digits, \".\", \"-\" or \"_\"")
 );
 
+identifier!(
+    /// The name a merchant gives a place: what its tills say as `location`, so any words will do.
+    LocationId,
+    |text| {
+        if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+            return Err(InvalidIdentifier("must be 1 to 200 characters without control characters"));
+        }
+        Ok(())
+    }
+);
+
 /// What makes a pass that pass, everywhere: the pair of pass type and serial number. Re-adding the same pair replaces
 /// the pass on the phone (Apple, "Pass", `serialNumber`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 mod mend;
 mod node;
+mod place;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
@@ -10,11 +11,13 @@ use serde_json::{Map, Value};
 use sha2::Digest;
 
 use crate::{
+    expiration::{self, Expiration},
     identifiers::{PassTypeIdentifier, SerialNumber, TeamIdentifier},
     images::{ImageName, ImageSlot},
     overlay::Overlay,
     package::{Rendered, SharedFiles, canonical},
     pass_json::{self, FIELD_GROUPS, Stage, Style, styles},
+    personalization::Personalization,
     placeholder::{Escape, MAX_SUBSTITUTED_CHARS, Placeholder, Text, resolve, text_of},
     problem::{Problem, Problems, pointer},
     secrets::{AuthenticationToken, Barcode},
@@ -22,9 +25,14 @@ use crate::{
     template::{Template, TemplateFile, split},
 };
 use node::Node;
+use place::Places;
+pub use place::{MAXIMUM_SHOWN, Place, Position};
 
 /// Raised with every change of what equal inputs render to: then all passes count as changed.
 const RENDERING: u32 = 1;
+
+/// What the phone asks its owner (reference 3.7).
+const PERSONALIZATION_SHEET: &str = "personalization.json";
 
 /// What a look is made of besides the template.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +46,9 @@ pub struct LookPlan<'a> {
     pub offer: &'a Value,
     /// Becomes `expirationDate` if neither template nor overlays give one.
     pub expires_at: Option<jiff::Timestamp>,
+    /// Where the pass comes up on the lock screen; replaces the template's `locations` unless empty. An overlay that sets
+    /// `locations` has the last word.
+    pub places: &'a [Place<'a>],
 }
 
 /// What becomes of the barcode.
@@ -71,6 +82,8 @@ pub struct Inputs<'a> {
     pub holder: &'a Value,
     /// `{{ pass.remaining }}`: redemptions left of this offer; `None`: no limit.
     pub remaining: Option<u32>,
+    /// Whether the pass still carries the sheet of rewards enrolment.
+    pub personalization: Personalization,
 }
 
 /// A prepared look.
@@ -79,6 +92,10 @@ pub struct Look {
     /// Translations with placeholders.
     strings: Vec<OpenStrings>,
     shared: Arc<SharedFiles>,
+    /// The same without the sheet of rewards enrolment, where there is one.
+    personalized: Option<Arc<SharedFiles>>,
+    places: Places,
+    expiration: Option<Expiration>,
     digest: [u8; 32],
 }
 
@@ -94,7 +111,12 @@ impl Look {
     pub fn prepare(template: &Template, plan: &LookPlan<'_>) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut images = BTreeMap::new();
-        let merged = merge(template, plan, &mut images, &mut problems);
+        let mut merged = merge(template, plan, &mut images, &mut problems);
+        let expiration = Expiration::read(merged.get(expiration::KEY), plan.offer);
+        finish(&mut merged, plan);
+        let of_overlay = plan.overlays.iter().any(|(_, overlay)| overlay.set.contains_key("locations"));
+        let places = if of_overlay { &[] } else { plan.places };
+        let places = Places::compile(places, plan.offer, &mut problems);
         let at = |pointer: &str| origin(plan, &merged, pointer);
 
         let mut compiled = BTreeMap::new();
@@ -127,9 +149,17 @@ impl Look {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let shared = SharedFiles::prepare(&files).map_err(|error| vec![Problem::new("", error.to_string())])?;
-        let digest = digest(&compiled, &open_strings, &shared);
-        Ok(Self { pass_json: compiled, strings: open_strings, shared: Arc::new(shared), digest })
+        let share = |files: &BTreeMap<String, TemplateFile>| {
+            SharedFiles::prepare(files).map_err(|error| vec![Problem::new("", error.to_string())])
+        };
+        let shared = share(&files)?;
+        // What this holds follows from `shared`, so the digest covers both.
+        let digest = digest(&compiled, &open_strings, &shared, &places);
+        let offers_personalization = files.contains_key(PERSONALIZATION_SHEET);
+        files.retain(|path, _| !is_of_personalization(path));
+        let personalized = offers_personalization.then(|| share(&files).map(Arc::new)).transpose()?;
+        let shared = Arc::new(shared);
+        Ok(Self { pass_json: compiled, strings: open_strings, shared, personalized, places, expiration, digest })
     }
 
     /// SHA-256 over everything a pass of this look is made of, save the per-pass [`Inputs`]. Equal digests render equal
@@ -138,9 +168,14 @@ impl Look {
         self.digest
     }
 
+    /// When passes of this look end, as template or overlays say; [`LookPlan::expires_at`] is not among it.
+    pub fn expiration(&self) -> Option<&Expiration> {
+        self.expiration.as_ref()
+    }
+
     /// Whether a pass of this look shows how many redemptions are left.
     pub fn shows_remaining(&self) -> bool {
-        let mut shows = false;
+        let mut shows = self.places.shows(&Placeholder::Remaining);
         let mut visit = |_: String, text: &Text, _: Escape| shows |= text.shows(&Placeholder::Remaining);
         for node in self.pass_json.values() {
             node.each_text("", &mut visit);
@@ -163,6 +198,9 @@ impl Look {
         for (key, node) in &self.pass_json {
             node.each_text(&pointer("/pass.json", key), &mut cut);
         }
+        for (index, text) in self.places.texts() {
+            cut(pointer(&pointer("/locations", index), "relevantText"), text, Escape::Plain);
+        }
         for strings in &self.strings {
             for (key, text) in &strings.entries {
                 cut(pointer(&format!("/{}", strings.path), key), text, Escape::Plain);
@@ -183,12 +221,20 @@ impl Look {
             (Arc::clone(&strings.path), strings::encode(rendered))
         });
         let pass_json = canonical::value(&Value::Object(pass));
-        Rendered::new(Arc::clone(&self.shared), pass_json, strings.collect())
+        let shared = match (inputs.personalization, &self.personalized) {
+            (Personalization::Done, Some(personalized)) => personalized,
+            (Personalization::Done, None) | (Personalization::Offered, _) => &self.shared,
+        };
+        Rendered::new(Arc::clone(shared), pass_json, strings.collect())
     }
 
     fn values(&self, inputs: &Inputs<'_>) -> Map<String, Value> {
         let mut pass: Map<String, Value> =
             self.pass_json.iter().map(|(key, node)| (key.clone(), node.render(inputs))).collect();
+        if !self.places.is_empty() {
+            let text = |text: &Text| text.render(Escape::Plain, |placeholder| lookup(inputs, placeholder));
+            pass.insert("locations".to_owned(), self.places.render(inputs.holder, text));
+        }
         let service_keys = [
             ("passTypeIdentifier", inputs.pass_type_identifier.as_str()),
             ("teamIdentifier", inputs.team_identifier.as_str()),
@@ -227,6 +273,9 @@ fn merge(
     problems: &mut Problems,
 ) -> Map<String, Value> {
     let mut pass = template.pass_json().clone();
+    if !plan.places.is_empty() {
+        pass.remove("locations");
+    }
     let close = |pass: &mut Map<String, Value>| match plan.redeemability {
         Redeemability::Open => {}
         Redeemability::Used | Redeemability::Voided => {
@@ -237,27 +286,27 @@ fn merge(
     };
     let Some(((last_prefix, last), earlier)) = plan.overlays.split_last() else {
         close(&mut pass);
-        return finish(pass, plan);
+        return pass;
     };
     for (prefix, overlay) in earlier {
         overlay.apply(template, prefix, &mut pass, images, problems);
     }
     close(&mut pass);
     last.apply(template, last_prefix, &mut pass, images, problems);
-    finish(pass, plan)
+    pass
 }
 
-fn finish(mut pass: Map<String, Value>, plan: &LookPlan<'_>) -> Map<String, Value> {
+/// Puts in what the plan says beside its overlays.
+fn finish(pass: &mut Map<String, Value>, plan: &LookPlan<'_>) {
     if plan.redeemability == Redeemability::Voided {
         pass.insert("voided".to_owned(), Value::from(true));
     }
     if let Some(expires_at) = plan.expires_at
-        && !pass.contains_key("expirationDate")
+        && !pass.contains_key(expiration::KEY)
     {
         let text = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        pass.insert("expirationDate".to_owned(), Value::from(text));
+        pass.insert(expiration::KEY.to_owned(), Value::from(text));
     }
-    pass
 }
 
 /// The path, for whoever wrote it, of what stands at `pointer` of the merged `pass.json`: the last overlay that wrote
@@ -314,7 +363,7 @@ fn choose_images(
 ) -> BTreeMap<String, TemplateFile> {
     let shown_styles: Vec<Style> = styles(pass).collect();
     let has_logo = template.has_image(ImageSlot::PersonalizationLogo.name());
-    let sheet = template.files().get("personalization.json").filter(|_| has_logo && pass.contains_key("nfc"));
+    let sheet = template.files().get(PERSONALIZATION_SHEET).filter(|_| has_logo && pass.contains_key("nfc"));
     let mut files = BTreeMap::new();
     for (path, file) in template.files() {
         let (directory, name) = split(path);
@@ -335,9 +384,15 @@ fn choose_images(
         }
     }
     if let Some(sheet) = sheet {
-        files.insert("personalization.json".to_owned(), sheet.clone());
+        files.insert(PERSONALIZATION_SHEET.to_owned(), sheet.clone());
     }
     files
+}
+
+/// Whether the file is there only for rewards enrolment.
+fn is_of_personalization(path: &str) -> bool {
+    let is_logo = |image: ImageName<'_>| image.stem == ImageSlot::PersonalizationLogo.name();
+    path == PERSONALIZATION_SHEET || ImageName::parse(split(path).1).is_some_and(is_logo)
 }
 
 enum CompiledStrings {
@@ -366,7 +421,7 @@ fn compile_strings(
     }
 }
 
-fn digest(pass: &BTreeMap<String, Node>, strings: &[OpenStrings], shared: &SharedFiles) -> [u8; 32] {
+fn digest(pass: &BTreeMap<String, Node>, strings: &[OpenStrings], shared: &SharedFiles, places: &Places) -> [u8; 32] {
     let mut digest = sha2::Sha256::new();
     digest.update(RENDERING.to_be_bytes());
     let mut part = |bytes: &[u8]| {
@@ -391,6 +446,7 @@ fn digest(pass: &BTreeMap<String, Node>, strings: &[OpenStrings], shared: &Share
         part(path.as_bytes());
         part(hash.as_bytes());
     }
+    places.feed(&mut part);
     digest.finalize().into()
 }
 

@@ -9,14 +9,14 @@ pub(crate) mod canonical;
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{Cursor, Write},
+    io::{Cursor, Read, Write},
     sync::Arc,
 };
 
 use sha1::Digest;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::template::TemplateFile;
+use crate::{strings, template::TemplateFile};
 
 /// The archive could not be written. Memory is the only medium, so this means that it broke a limit of the format.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +89,35 @@ impl Rendered {
     /// `pass.json`, byte for byte as it stands in the package.
     pub fn pass_json(&self) -> &[u8] {
         &self.pass_json
+    }
+
+    /// The translations that a phone in this language uses: those of `de-AT.lproj` for `de-AT`, else those of
+    /// `de.lproj`; empty if the package has neither.
+    pub fn translations(&self, language: &str) -> BTreeMap<String, String> {
+        let mut language = language;
+        loop {
+            let wanted = format!("{language}.lproj/pass.strings");
+            if let Some(bytes) = self.file(&wanted) {
+                // We wrote the file ourselves.
+                return strings::parse(&bytes).map(|strings| strings.entries).unwrap_or_default();
+            }
+            match language.rsplit_once('-') {
+                Some((broader, _)) => language = broader,
+                None => return BTreeMap::new(),
+            }
+        }
+    }
+
+    /// A file of the template's or with its placeholders filled, whatever the case of its path.
+    fn file(&self, wanted: &str) -> Option<Vec<u8>> {
+        if let Some((_, bytes)) = self.strings.iter().find(|(path, _)| path.eq_ignore_ascii_case(wanted)) {
+            return Some(bytes.clone());
+        }
+        let path = self.shared.hashes.keys().find(|path| path.eq_ignore_ascii_case(wanted))?;
+        let mut archive = self.shared.archive.clone();
+        let mut bytes = Vec::new();
+        archive.by_name(path).ok()?.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// The `.pkpass` archive with this signature over [`Rendered::manifest`].

@@ -11,7 +11,7 @@ mod top_level;
 
 use serde_json::{Map, Value};
 
-pub(crate) use check::Stage;
+pub(crate) use check::{Stage, parse_date};
 
 use crate::problem::{Problems, pointer};
 

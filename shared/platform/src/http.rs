@@ -48,6 +48,17 @@ pub enum Failure {
     IdempotencyKeyReused,
     /// Too many wanted to change the same thing at once; nothing was changed.
     Busy,
+    /// There is no such pass of this merchant; of several, each is named.
+    UnknownPasses(Problems),
+    /// The pass has no link, or one that leads nowhere any more.
+    NoLink,
+    /// What was asked for is over what one answer can carry, in bytes.
+    BundleTooLarge {
+        /// What it would have.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A page for a visitor whose link leads nowhere.
     NoSuchLink {
         /// HTML.
@@ -129,6 +140,11 @@ fn row(failure: &Failure) -> Row {
             row(S::BAD_REQUEST, S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency-Key reused")
         }
         Failure::Busy => row(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, "busy", "Try again"),
+        Failure::UnknownPasses(_) => row(S::UNAUTHORIZED, S::NOT_FOUND, "unknown_pass", "Unknown pass"),
+        Failure::NoLink => row(S::CONFLICT, S::CONFLICT, "no_link", "No link"),
+        Failure::BundleTooLarge { .. } => {
+            row(S::PAYLOAD_TOO_LARGE, S::PAYLOAD_TOO_LARGE, "bundle_too_large", "Bundle too large")
+        }
         Failure::NoSuchLink { .. } => row(S::NOT_FOUND, S::NOT_FOUND, "unknown_link", "Unknown link"),
         Failure::Fault(_) => row(S::INTERNAL_SERVER_ERROR, S::INTERNAL_SERVER_ERROR, "fault", "We failed"),
     }
@@ -141,7 +157,7 @@ fn detail(failure: &Failure) -> String {
         Failure::Unauthorised => "send a valid key: Authorization: Bearer <key>".to_owned(),
         Failure::Forbidden { needed } => format!("this call needs a key with the role {needed}"),
         Failure::Malformed(why) => why.clone(),
-        Failure::Invalid(problems) => match problems.as_slice() {
+        Failure::Invalid(problems) | Failure::UnknownPasses(problems) => match problems.as_slice() {
             [one] => format!("{}: {}", one.path, one.message),
             many => format!("{} problems, each named in errors", many.len()),
         },
@@ -151,6 +167,10 @@ fn detail(failure: &Failure) -> String {
         Failure::IdempotencyKey(why) => (*why).to_owned(),
         Failure::IdempotencyKeyReused => "this Idempotency-Key was used with another request; use a new one".to_owned(),
         Failure::Busy => "many changed the same thing at once; nothing was done, so repeat the request".to_owned(),
+        Failure::NoLink => "the pass has no link that works; make one with POST …/link".to_owned(),
+        Failure::BundleTooLarge { bytes, limit } => {
+            format!("these passes make {bytes} bytes and one answer may have {limit}; ask for fewer at once")
+        }
         Failure::NoSuchLink { .. } => "this link is no longer valid".to_owned(),
         Failure::Fault(_) => "nothing is known to be done; repeat the request with the same Idempotency-Key".to_owned(),
     }
@@ -204,7 +224,7 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
     problem.insert("code".to_owned(), json!(row.code));
     problem.insert("detail".to_owned(), json!(detail(failure)));
     match failure {
-        Failure::Invalid(problems) => {
+        Failure::Invalid(problems) | Failure::UnknownPasses(problems) => {
             problem.insert("errors".to_owned(), json!(problems));
         }
         Failure::Refused(Refusal::AlreadyRedeemed(counted)) => {
@@ -212,6 +232,9 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
             problem.insert("redeemedAt".to_owned(), json!(time::to_text(counted.redeemed_at)));
             problem.insert("location".to_owned(), json!(counted.location));
             problem.insert("till".to_owned(), json!(counted.till));
+        }
+        Failure::Refused(Refusal::Expired(at)) => {
+            problem.insert("expiredAt".to_owned(), json!(time::to_text(*at)));
         }
         Failure::Refused(_)
         | Failure::Unauthorised
@@ -223,6 +246,8 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
         | Failure::IdempotencyKey(_)
         | Failure::IdempotencyKeyReused
         | Failure::Busy
+        | Failure::NoLink
+        | Failure::BundleTooLarge { .. }
         | Failure::NoSuchLink { .. }
         | Failure::Fault(_) => {}
     }

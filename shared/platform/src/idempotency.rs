@@ -90,18 +90,42 @@ impl Once {
     }
 }
 
+/// Whether a request was answered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It was not, or has no key.
+    First,
+    /// It was.
+    Again,
+}
+
 /// The answer first given under the key, if any; another request under the same key is refused.
 pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Option<Response<Body>>, Failure> {
+    let Some(recorded) = earlier(app, once, now).await? else { return Ok(None) };
+    let status =
+        StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
+    Ok(Some(replayed(http::json_text(status, recorded.body))))
+}
+
+/// Whether the request was answered before, for a door that changes nothing and makes its answer anew: what it answers
+/// is too large to be kept. Another request under the same key is refused.
+pub async fn asked(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Asked, Failure> {
+    Ok(earlier(app, once, now).await?.map_or(Asked::First, |_| Asked::Again))
+}
+
+/// Marks an answer as one that was given before.
+pub fn replayed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+async fn earlier(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Option<Recorded>, Failure> {
     let Some(once) = once else { return Ok(None) };
     let Some(recorded) = app.store.recorded(once, now).await? else { return Ok(None) };
     if recorded.once.request_digest != once.request_digest {
         return Err(Failure::IdempotencyKeyReused);
     }
-    let status =
-        StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
-    let mut response = http::json_text(status, recorded.body);
-    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    Ok(Some(response))
+    Ok(Some(recorded))
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Reading a merchant's JSON: every problem named by its path, not only the first (contract, section 4).
 
-use passkit::problem::{Problem, Problems};
+use std::ops::RangeInclusive;
+
+use passkit::{
+    overlay::{Change, FieldChange, Overlay},
+    problem::{Problem, Problems},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -79,13 +84,41 @@ impl Fields {
         self.nested(path, value, read)
     }
 
+    /// Reads a member that is an object; absent or null counts as wrong.
+    pub fn required_object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> Option<T>) -> Option<T> {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.members.remove(name);
+            self.wrong(name, "is required");
+            return None;
+        }
+        self.object(name, read)?
+    }
+
+    /// Reads a member that is an array of objects, or absent or null.
+    pub fn optional_objects<T>(&mut self, name: &str, read: impl FnMut(&mut Fields) -> Option<T>) -> Vec<T> {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.members.remove(name);
+            return Vec::new();
+        }
+        self.objects(name, read)
+    }
+
     /// Reads a member that is an array of objects; absent counts as wrong.
     pub fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Fields) -> Option<T>) -> Vec<T> {
         match self.members.remove(name) {
             Some(Value::Array(values)) => {
                 let path = format!("{}/{}", self.path, escape(name));
-                let values = values.into_iter().enumerate();
-                values.filter_map(|(index, value)| self.nested(format!("{path}/{index}"), value, &mut read)?).collect()
+                let mut all = Vec::with_capacity(values.len());
+                for (index, value) in values.into_iter().enumerate() {
+                    let path = format!("{path}/{index}");
+                    // An entry that is null is no absent member: passed over, it would be an entry fewer.
+                    if value.is_null() {
+                        self.problems.push(Problem { path, message: "must be an object".to_owned() });
+                        continue;
+                    }
+                    all.extend(self.nested(path, value, &mut read).flatten());
+                }
+                all
             }
             Some(_) => {
                 self.wrong(name, "must be an array of objects");
@@ -96,6 +129,23 @@ impl Fields {
                 Vec::new()
             }
         }
+    }
+
+    /// Reads a member that is an array of so many objects; absent counts as wrong.
+    pub fn objects_within<T>(
+        &mut self,
+        name: &str,
+        count: RangeInclusive<usize>,
+        read: impl FnMut(&mut Fields) -> Option<T>,
+    ) -> Vec<T> {
+        if let Some(Value::Array(values)) = self.members.get(name)
+            && !count.contains(&values.len())
+        {
+            self.members.remove(name);
+            self.wrong(name, format!("must have {} to {} entries", count.start(), count.end()));
+            return Vec::new();
+        }
+        self.objects(name, read)
     }
 
     /// Reads every remaining member as an object under its own name.
@@ -158,6 +208,28 @@ impl Fields {
     }
 }
 
+/// Reads an overlay (contract, section 4, Campaigns).
+pub fn overlay(fields: &mut Fields) -> Overlay {
+    let set: Map<String, Value> = fields.optional("set").unwrap_or_default();
+    let changes = fields.object("fields", |fields| fields.every(field_change)).unwrap_or_default();
+    Overlay {
+        set,
+        fields: changes.into_iter().collect(),
+        remove_fields: fields.optional("removeFields").unwrap_or_default(),
+        images: fields.optional("images").unwrap_or_default(),
+    }
+}
+
+/// Here null means something: the member goes.
+fn field_change(fields: &mut Fields) -> FieldChange {
+    let mut change = |name: &str| match fields.raw(name) {
+        None => Change::Keep,
+        Some(Value::Null) => Change::Remove,
+        Some(value) => Change::Set(value),
+    };
+    FieldChange { value: change("value"), label: change("label"), change_message: change("changeMessage") }
+}
+
 /// One reference token of a JSON pointer (RFC 6901, 3).
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
@@ -176,14 +248,26 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_by_its_path() {
-        let mut fields = read(json!({"name": 5, "list": [{"n": 1}, {"n": "x", "extra~/": 0}, 7], "unknown": true}));
+        let mut fields =
+            read(json!({"name": 5, "list": [{"n": 1}, {"n": "x", "extra~/": 0}, 7, null], "unknown": true}));
         let name: Option<String> = fields.required("name");
         let gone: Option<String> = fields.required("gone");
         let list = fields.objects("list", |item| item.required::<u32>("n"));
         assert_eq!((name, gone, list), (None, None, vec![1]));
         let mut paths: Vec<_> = fields.finish().into_iter().map(|problem| problem.path).collect();
         paths.sort();
-        assert_eq!(paths, ["/gone", "/list/1/extra~0~1", "/list/1/n", "/list/2", "/name", "/unknown"]);
+        assert_eq!(paths, ["/gone", "/list/1/extra~0~1", "/list/1/n", "/list/2", "/list/3", "/name", "/unknown"]);
+    }
+
+    #[test]
+    fn an_array_of_too_few_or_too_many_is_one_problem() {
+        for count in [0, 3] {
+            let mut fields = read(json!({"list": vec![json!({}); count]}));
+            assert!(fields.objects_within("list", 1..=2, |_| Some(())).is_empty());
+            let paths: Vec<_> = fields.finish().into_iter().map(|problem| problem.path).collect();
+            assert_eq!(paths, ["/list"], "{count}");
+        }
+        assert_eq!(read(json!({"list": [{}, {}]})).objects_within("list", 1..=2, |_| Some(())).len(), 2);
     }
 
     #[test]

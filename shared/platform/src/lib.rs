@@ -10,14 +10,18 @@ pub mod idempotency;
 pub mod identities;
 pub mod input;
 pub mod keys;
+pub mod language;
+pub mod links;
 pub mod merchant;
 pub mod packages;
 pub mod phone;
 pub mod pushing;
 pub mod queues;
 pub mod random;
+pub mod scheduled;
 pub mod store;
 pub mod telemetry;
+pub mod update_view;
 
 pub use app::{App, StartError};
 pub use config::{Config, ConfigErrors};

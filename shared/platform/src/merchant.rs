@@ -11,7 +11,8 @@ use crate::{
     function::path_parameter,
     http::Failure,
     keys::Merchant,
-    store::{StoredCampaign, StoredPass},
+    links,
+    store::{Counts, StoredCampaign, StoredPass},
 };
 
 /// A pass as merchants see it (contract, section 4, Passes).
@@ -28,14 +29,20 @@ pub struct PassView<'a> {
     redemptions_left: u32,
     devices: u64,
     holder: &'a serde_json::Value,
-    landing_url: String,
-    download_url: String,
+    landing_url: Option<String>,
+    download_url: Option<String>,
+    #[serde(with = "time::optional_text")]
+    link_expires_at: Option<Timestamp>,
+    download_limit: Option<u32>,
+    downloads: u64,
     #[serde(with = "time::text")]
     created_at: Timestamp,
     #[serde(with = "time::text")]
     updated_at: Timestamp,
     #[serde(with = "time::optional_text")]
     next_offer_at: Option<Timestamp>,
+    #[serde(with = "time::optional_text")]
+    expires_at: Option<Timestamp>,
     #[serde(with = "time::optional_text")]
     voided_at: Option<Timestamp>,
     void_reason: Option<&'a str>,
@@ -52,11 +59,17 @@ pub struct OfferView<'a> {
 }
 
 impl<'a> PassView<'a> {
-    /// A pass with `devices` registered devices, as it is at `now`.
-    pub fn new(app: &App, pass: &'a Pass, campaign: &'a Campaign, devices: u64, now: Timestamp) -> Result<Self, Fault> {
+    /// A pass as it is at `now`.
+    pub fn new(
+        app: &App,
+        pass: &'a Pass,
+        campaign: &'a Campaign,
+        counts: Counts,
+        now: Timestamp,
+    ) -> Result<Self, Fault> {
         let offer = pass.offer(campaign)?;
         let state = match &pass.state {
-            PassState::Redeemable if offer.is_over(now) => "expired",
+            PassState::Redeemable if pass.is_expired(campaign, now)? => "expired",
             PassState::Redeemable => "redeemable",
             PassState::Redeemed { .. } => "redeemed",
             PassState::Finished => "finished",
@@ -66,7 +79,8 @@ impl<'a> PassView<'a> {
             PassState::Voided { voided_at, reason } => (Some(*voided_at), reason.as_deref()),
             PassState::Redeemable | PassState::Redeemed { .. } | PassState::Finished => (None, None),
         };
-        let landing_url = format!("{}/p/{}", app.config.public_url, pass.link.expose());
+        let landing_url = pass.link.as_ref().map(|link| links::landing_url(app, &link.id));
+        let terms = pass.link.as_ref().map(|link| &link.terms);
         Ok(PassView {
             pass_type_identifier: &pass.identity.pass_type_identifier,
             serial_number: &pass.identity.serial_number,
@@ -76,13 +90,17 @@ impl<'a> PassView<'a> {
             offer: OfferView { offer_id: &offer.offer_id, title: &offer.title },
             barcode: pass.barcode.expose(),
             redemptions_left: pass.remaining(campaign)?,
-            devices,
+            devices: counts.devices,
             holder: &pass.holder,
-            download_url: format!("{landing_url}.pkpass"),
+            download_url: landing_url.as_ref().map(|url| format!("{url}.pkpass")),
             landing_url,
+            link_expires_at: terms.and_then(|terms| terms.expires_at),
+            download_limit: terms.and_then(|terms| terms.download_limit),
+            downloads: counts.downloads,
             created_at: pass.created_at,
             updated_at: pass.updated_at,
             next_offer_at: pass.next_offer_at(),
+            expires_at: pass.expires_at(campaign)?,
             voided_at,
             void_reason,
         })

@@ -10,15 +10,16 @@ use std::{
 };
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
-use domain::{Campaign, LookKey, Pass, campaign::TemplateVersion};
+use domain::{Campaign, Pass, campaign::TemplateVersion};
 use jiff::Timestamp;
 use passkit::{
     look::{Inputs, Look},
+    package::Rendered,
     problem::Problems,
     signing::SigningIdentity,
     template::Template,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{App, Fault};
@@ -63,18 +64,20 @@ impl Packages {
         Ok(template)
     }
 
-    /// A look of a campaign, prepared.
-    pub async fn look(&self, campaign: &Campaign, key: &LookKey) -> Result<Arc<Look>, Fault> {
-        // The digest names everything a look is made of.
-        let digest = campaign.looks.get(key).map(|look| look.digest.clone());
+    /// The look of a pass, prepared.
+    pub async fn look(&self, pass: &Pass, campaign: &Campaign) -> Result<Arc<Look>, Fault> {
+        let key = pass.look_key();
+        // The digest names everything a look is made of, save what only this pass has.
+        let digest = campaign.looks.get(&key).map(|look| look.digest.clone());
         let digest = digest.ok_or_else(|| Fault::contradiction(format!("the campaign has no look {key}")))?;
-        if let Some(look) = lock(&self.looks).get(&digest) {
+        let name = digest + &own_updates(pass);
+        if let Some(look) = lock(&self.looks).get(&name) {
             return Ok(Arc::clone(look));
         }
         let template = self.template(&campaign.merchant_id, &campaign.template).await?;
-        let look = campaign.prepare(key, &template);
+        let look = campaign.prepare(&key, &template, &pass.active);
         let look = Arc::new(look.map_err(|problems| Fault::contradiction(told("a stored look", &problems)))?);
-        remember(&self.looks, digest, &look);
+        remember(&self.looks, name, &look);
         Ok(look)
     }
 
@@ -88,7 +91,7 @@ impl Packages {
             // Without its cache the service is slower, not wrong.
             Err(fault) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
         }
-        let look = self.look(campaign, &pass.look_key()).await?;
+        let look = self.look(pass, campaign).await?;
         let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
         let signature = identity.sign(rendered.manifest()).map_err(|error| Fault::new("signing a package", error))?;
         let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
@@ -107,27 +110,38 @@ impl Packages {
         campaign: &Campaign,
         now: Timestamp,
     ) -> Result<bool, Fault> {
-        if one.look_key() != other.look_key() {
+        if one.look_key() != other.look_key() || one.active != other.active {
             return Ok(false);
         }
         let identity = signing_identity(app, one, now).await?;
-        let look = self.look(campaign, &one.look_key()).await?;
+        let look = self.look(one, campaign).await?;
         let rendered = look.render(&inputs(app, one, campaign, &identity)?);
         Ok(rendered.manifest() == look.render(&inputs(app, other, campaign, &identity)?).manifest())
     }
 
+    /// The files of a pass as it is now, unsigned.
+    pub async fn rendered(
+        &self,
+        app: &App,
+        pass: &Pass,
+        campaign: &Campaign,
+        now: Timestamp,
+    ) -> Result<Rendered, Fault> {
+        let identity = signing_identity(app, pass, now).await?;
+        let look = self.look(pass, campaign).await?;
+        Ok(look.render(&inputs(app, pass, campaign, &identity)?))
+    }
+
     /// The `pass.json` of a pass as it is now.
     pub async fn pass_json(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Value, Fault> {
-        let identity = signing_identity(app, pass, now).await?;
-        let look = self.look(campaign, &pass.look_key()).await?;
-        let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
+        let rendered = self.rendered(app, pass, campaign, now).await?;
         serde_json::from_slice(rendered.pass_json()).map_err(|error| Fault::new("reading our own pass.json", error))
     }
 
     /// What a holder's data makes of a pass, checked: problems name their path in `pass.json`.
     pub async fn check(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Problems, Fault> {
         let identity = signing_identity(app, pass, now).await?;
-        let look = self.look(campaign, &pass.look_key()).await?;
+        let look = self.look(pass, campaign).await?;
         Ok(look.check(&inputs(app, pass, campaign, &identity)?).err().unwrap_or_default())
     }
 
@@ -178,7 +192,13 @@ fn inputs<'a>(
         barcode: pass.shown_barcode(),
         holder: &pass.holder,
         remaining: Some(pass.remaining(campaign)?),
+        personalization: pass.personalization,
     })
+}
+
+/// The scheduled updates of one pass alone, as part of a name; empty without any.
+fn own_updates(pass: &Pass) -> String {
+    if pass.active.is_empty() { String::new() } else { json!(pass.active).to_string() }
 }
 
 fn template_object(merchant_id: &str, digest: &str) -> String {
@@ -201,6 +221,8 @@ fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &Signin
         pass.barcode.expose(),
         &pass.holder.to_string(),
         &pass.redemptions.to_string(),
+        &json!(pass.personalization).to_string(),
+        &own_updates(pass),
     ] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);

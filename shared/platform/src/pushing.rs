@@ -72,7 +72,7 @@ impl Sent {
         let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
         let step = Step::PushAgain {
             identity: pass.identity.clone(),
-            version: pass.version,
+            shown: pass.shown,
             devices: self.again.clone(),
             attempt: attempt + 1,
         };

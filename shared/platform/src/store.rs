@@ -8,13 +8,16 @@
 //! | pass | `PASS#{type}#{serial}` | `PASS` |
 //! | registration, by pass | `PASS#{type}#{serial}` | `DEVICE#{device}` |
 //! | event | `PASS#{type}#{serial}` | `EVENT#{milliseconds}#{id}` |
+//! | cause told of a day (TTL) | `PASS#{type}#{serial}` | `DIAGNOSED#{day}#{cause}` |
+//! | unknown report of a phone (TTL) | `REPORTS` | `{hash of its shape, modulo 1000}` |
 //! | registration, by device | `DEVICE#{device}#{type}` | `{serial}` |
 //! | barcode | `BARCODE#{merchant}#{message}` | `BARCODE` |
-//! | link | `LINK#{link}` | `LINK` |
+//! | link, with its count of downloads | `LINK#{link}` | `LINK` |
 //! | campaign | `CAMPAIGN#{merchant}#{campaign}` | `CAMPAIGN` |
 //! | pass, by campaign | `MEMBERS#{merchant}#{campaign}#{shard}` | `{type}#{serial}` |
 //! | template, newest | `TEMPLATE#{merchant}#{template}` | `TEMPLATE` |
 //! | campaign, by template | `TEMPLATE#{merchant}#{template}` | `CAMPAIGN#{campaign}` |
+//! | scheduled update | `UPDATES#{merchant}` | `{created}-{id}` |
 //! | merchant key | `KEY#{sha256}` | `KEY` |
 //! | idempotency record (TTL) | `ONCE#{merchant}#{key}` | `ONCE` |
 //! | intent | `DUE#{shard}` | `{due}#{id}` |
@@ -26,10 +29,13 @@ mod idempotency;
 mod intents;
 mod items;
 mod keys;
+mod links;
 mod passes;
 mod registrations;
+mod reports;
 mod table;
 mod transaction;
+mod updates;
 
 use std::{
     collections::HashMap,
@@ -47,9 +53,11 @@ pub use campaigns::{CampaignChange, CampaignPut, Content, StoredCampaign, Stored
 pub use idempotency::Recording;
 pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
 pub use keys::StoredKey;
+pub use links::{Counts, Download, FoundLink};
 pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written};
 pub use registrations::{OnDevice, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};
+pub use updates::{Changed, StoredUpdate, UpdateWritten};
 
 use crate::Fault;
 

@@ -1,19 +1,98 @@
 //! One structured line per event, never a secret.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use ::http::{Method, StatusCode};
+use jiff::Timestamp;
 use lambda_http::{Request, RequestExt, request::RequestContext};
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use serde_json::{Map, Value, json};
+use tracing::{Event, Metadata, Subscriber, field};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    fmt,
+    layer::Context,
+    prelude::*,
+};
 
 use crate::Fault;
+
+/// Where metrics go: a line of theirs is printed as it is, whatever `RUST_LOG` says.
+const METRICS: &str = "passloop::metrics";
+/// The namespace of every metric in CloudWatch.
+const NAMESPACE: &str = "Passloop";
 
 /// JSON lines on standard output, filtered by `RUST_LOG` (default `info`): what CloudWatch Logs reads.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
+    let lines = lines.with_filter(filter.and(filter_fn(is_metric).not()));
+    let metrics = MetricLines.with_filter(filter_fn(is_metric));
     // A second call finds the first one's subscriber in place, and that is as good.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(metrics).try_init();
+}
+
+fn is_metric(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == METRICS
+}
+
+/// What a metric counts in, as CloudWatch calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+}
+
+/// One value of a metric, as a line of CloudWatch's Embedded Metric Format. Dimensions are few and their values come
+/// from small sets: every combination is a metric that costs money.
+pub fn metric(name: &str, unit: Unit, value: f64, dimensions: &[(&str, &str)], now: Timestamp) {
+    let line = metric_line(name, unit, value, dimensions, now);
+    tracing::info!(target: METRICS, line);
+}
+
+/// The line (AWS, "Specification: CloudWatch embedded metric format").
+fn metric_line(name: &str, unit: Unit, value: f64, dimensions: &[(&str, &str)], now: Timestamp) -> String {
+    let unit = match unit {
+        Unit::Count => "Count",
+    };
+    let names: Vec<&str> = dimensions.iter().map(|(dimension, _)| *dimension).collect();
+    let mut line: Map<String, Value> =
+        dimensions.iter().map(|(dimension, value)| ((*dimension).to_owned(), json!(value))).collect();
+    line.insert(name.to_owned(), json!(value));
+    let directive =
+        json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": [{ "Name": name, "Unit": unit }] });
+    line.insert("_aws".to_owned(), json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive] }));
+    Value::Object(line).to_string()
+}
+
+/// Prints metric lines bare: CloudWatch reads them only so.
+struct MetricLines;
+
+impl<S: Subscriber> Layer<S> for MetricLines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = MetricLine(None);
+        event.record(&mut line);
+        if let Some(line) = line.0 {
+            // Without standard output there is nobody to tell.
+            let _ = writeln!(io::stdout().lock(), "{line}");
+        }
+    }
+}
+
+/// The text of a metric's event.
+struct MetricLine(Option<String>);
+
+impl field::Visit for MetricLine {
+    fn record_str(&mut self, field: &field::Field, value: &str) {
+        if field.name() == "line" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &field::Field, _: &dyn std::fmt::Debug) {}
 }
 
 /// API Gateway's id of the request.
@@ -50,5 +129,37 @@ pub fn worked(function: &str, fault: Option<&Fault>, took: Duration) {
     match fault {
         Some(fault) => tracing::error!(function, fault = fault.chain(), milliseconds, "failed"),
         None => tracing::info!(function, milliseconds, "worked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tmp_start() {
+        start();
+        metric("A", Unit::Count, 1.0, &[("Cause", "x")], Timestamp::UNIX_EPOCH);
+        tracing::info!(a = 1, "hello");
+        tracing::warn!(a = 1, "hello");
+    }
+
+    #[test]
+    fn a_metric_is_a_line_of_the_embedded_metric_format() {
+        let now = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
+        let line = metric_line("DeviceReports", Unit::Count, 3.0, &[("Cause", "spurious-push")], now);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "_aws": {
+                    "Timestamp": 1_700_000_000_123_i64,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "Passloop",
+                        "Dimensions": [["Cause"]],
+                        "Metrics": [{ "Name": "DeviceReports", "Unit": "Count" }] }] },
+                "Cause": "spurious-push",
+                "DeviceReports": 3.0 })
+        );
     }
 }

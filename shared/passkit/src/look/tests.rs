@@ -38,6 +38,7 @@ impl Bench {
             barcode: Some(&self.barcode),
             holder,
             remaining: Some(3),
+            personalization: Personalization::Offered,
         }
     }
 }
@@ -52,7 +53,7 @@ fn prepare_as(
     overlays: &[(&str, &Overlay)],
 ) -> Result<Look, Problems> {
     let offer = json!({"offerId": "free", "title": "Free croissant", "price": 2.5});
-    Look::prepare(template, &LookPlan { overlays, redeemability, offer: &offer, expires_at: None })
+    Look::prepare(template, &LookPlan { overlays, redeemability, offer: &offer, expires_at: None, places: &[] })
 }
 
 fn prepare(template: &Template, source: Value) -> Result<Look, Problems> {
@@ -163,7 +164,13 @@ fn the_digest_changes_with_what_is_shown_and_with_nothing_else() {
     }
     let offer_text = |title: &str| {
         let offer = json!({"title": title});
-        let plan = LookPlan { overlays: &[], redeemability: Redeemability::Open, offer: &offer, expires_at: None };
+        let plan = LookPlan {
+            overlays: &[],
+            redeemability: Redeemability::Open,
+            offer: &offer,
+            expires_at: None,
+            places: &[],
+        };
         Look::prepare(&template, &plan).unwrap().digest()
     };
     assert_ne!(offer_text("a"), offer_text("b"));
@@ -202,6 +209,7 @@ fn an_expiry_is_set_unless_the_look_has_one() {
             redeemability: Redeemability::Open,
             offer: &offer,
             expires_at: Some("2026-12-24T18:00:00.25Z".parse().unwrap()),
+            places: &[],
         };
         pass_of(&Look::prepare(&template(&coupon()), &plan).unwrap(), &json!({}))["expirationDate"].clone()
     };
@@ -369,6 +377,129 @@ fn rewards_enrolment_is_packed_only_whole() {
         ["personalization.json", "personalizationLogo@2x.png"].map(|path| manifest.contains_key(path))
     };
     assert_eq!(has(&prepare(&template, json!({})).unwrap()), [true, true]);
+    // Reference 1.3, P: the phone expects the next pass without the sheet, and changed for that alone.
+    let look = prepare(&template, json!({})).unwrap();
+    let (bench, holder) = (Bench::new(), json!({}));
+    let of = |personalization| {
+        let rendered = look.render(&Inputs { personalization, ..bench.inputs(&holder) });
+        serde_json::from_slice::<BTreeMap<String, String>>(rendered.manifest()).unwrap()
+    };
+    let (offered, mut done) = (of(Personalization::Offered), of(Personalization::Done));
+    for path in ["personalization.json", "personalizationLogo@2x.png"] {
+        assert!(done.insert(path.to_owned(), offered[path].clone()).is_none(), "{path}");
+    }
+    assert_eq!(done, offered);
     // Without nfc the sheet goes, and its logo with it (reference 3.7).
     assert_eq!(has(&prepare(&template, json!({"set": {"nfc": null}})).unwrap()), [false, false]);
+}
+
+fn prepare_at(template: &Template, places: &[Place<'_>], overlay: &Overlay) -> Result<Look, Problems> {
+    let offer = json!({"title": "Free croissant"});
+    let overlays = [("/overlay", overlay)];
+    let redeemability = Redeemability::Open;
+    Look::prepare(template, &LookPlan { overlays: &overlays, redeemability, offer: &offer, expires_at: None, places })
+}
+
+fn place(longitude: f64, relevant_text: &str) -> Place<'_> {
+    Place { position: Position::new(0.0, longitude).unwrap(), relevant_text, member: "relevantText" }
+}
+
+#[test]
+fn places_replace_the_locations_of_the_template_but_not_those_of_an_overlay() {
+    let mut pass = coupon();
+    pass["locations"] = json!([{"latitude": 1, "longitude": 1}]);
+    let template = template(&pass);
+    let locations = |places: &[Place<'_>], source: Value| {
+        let look = prepare_at(&template, places, &overlay(source)).unwrap();
+        pass_of(&look, &json!({"name": "Ada"})).get("locations").cloned()
+    };
+    assert_eq!(locations(&[], json!({})), Some(pass["locations"].clone()));
+    let shop = place(2.5, "{{ offer.title }} for {{ holder.name }}");
+    let expected = json!([{"latitude": 0.0, "longitude": 2.5, "relevantText": "Free croissant for Ada"}]);
+    assert_eq!(locations(&[shop], json!({})), Some(expected));
+    let elsewhere = json!([{"latitude": 3, "longitude": 3}]);
+    assert_eq!(locations(&[shop], json!({"set": {"locations": elsewhere}})), Some(elsewhere.clone()));
+    assert_eq!(locations(&[shop], json!({"set": {"locations": null}})), None);
+}
+
+#[test]
+fn two_homes_make_two_passes_of_one_look() {
+    let texts: Vec<String> = (0..30).map(|shop| format!("shop {shop}")).collect();
+    let places: Vec<_> = texts.iter().zip(0..).map(|(text, east)| place(f64::from(east), text)).collect();
+    let look = prepare_at(&template(&coupon()), &places, &Overlay::default()).unwrap();
+    let nearest = |longitude: u32| {
+        let holder = json!({"home": {"latitude": 0, "longitude": longitude}});
+        assert_eq!(look.check(&Bench::new().inputs(&holder)), Ok(()));
+        pass_of(&look, &holder)["locations"].as_array().unwrap()[0]["relevantText"].clone()
+    };
+    assert_eq!((nearest(3), nearest(27)), (json!("shop 3"), json!("shop 27")));
+}
+
+#[test]
+fn a_place_that_moves_or_says_something_else_is_another_look() {
+    let template = template(&coupon());
+    let digest = |places: &[Place<'_>]| prepare_at(&template, places, &Overlay::default()).unwrap().digest();
+    let digests = [
+        digest(&[]),
+        digest(&[place(1.0, "a")]),
+        digest(&[place(1.5, "a")]),
+        digest(&[place(1.0, "b")]),
+        digest(&[place(1.0, "{{ holder.a }}")]),
+        digest(&[place(1.0, "a"), place(2.0, "a")]),
+    ];
+    assert_eq!(digests.iter().collect::<BTreeSet<_>>().len(), digests.len());
+    assert_eq!(digests[1], digest(&[place(1.0, "a")]));
+}
+
+#[test]
+fn a_placeholder_that_is_none_is_named_by_its_place() {
+    let places = [place(1.0, "fine"), place(2.0, "{{ user.name }}")];
+    let prepared = prepare_at(&template(&coupon()), &places, &Overlay::default());
+    assert_eq!(problem_paths(prepared), ["/locations/1/relevantText"]);
+}
+
+#[test]
+fn a_look_tells_when_its_passes_end() {
+    let mut pass = coupon();
+    pass["expirationDate"] = json!("2026-12-24T18:00Z");
+    let template = template(&pass);
+    let ends = |source: Value| {
+        prepare(&template, source).unwrap().expiration().and_then(|end| end.of(&json!({"until": "2027-01-01"})))
+    };
+    let moment = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(ends(json!({})), moment("2026-12-24T18:00:00Z"));
+    assert_eq!(ends(json!({"set": {"expirationDate": "2026-12-25T18:00Z"}})), moment("2026-12-25T18:00:00Z"));
+    assert_eq!(ends(json!({"set": {"expirationDate": "{{ holder.until }}T00:00Z"}})), moment("2027-01-01T00:00:00Z"));
+    assert_eq!(ends(json!({"set": {"expirationDate": null}})), None);
+}
+
+#[test]
+fn an_overlay_sets_when_the_pass_ends_and_matters() {
+    // Reference 4.6.
+    let dates =
+        json!([{"date": "2026-11-23T18:30Z"}, {"startDate": "2026-11-24T08:00Z", "endDate": "2026-11-24T12:00Z"}]);
+    let look = prepare(
+        &template(&coupon()),
+        json!({"set": {"expirationDate": "2026-12-24T18:00Z", "relevantDates": dates, "relevantDate": "2026-11-23T18:30Z"}}),
+    );
+    let pass = pass_of(&look.unwrap(), &json!({}));
+    assert_eq!((&pass["expirationDate"], &pass["relevantDates"]), (&json!("2026-12-24T18:00Z"), &dates));
+    assert_eq!(pass["relevantDate"], "2026-11-23T18:30Z");
+}
+
+#[test]
+fn the_translations_are_those_of_the_phones_language() {
+    let look = prepare(&template(&coupon()), json!({})).unwrap();
+    let rendered = look.render(&Bench::new().inputs(&json!({"name": "Ada"})));
+    let offer = |language: &str| rendered.translations(language).get("OFFER").cloned();
+    for (language, expected) in [
+        ("en", Some("Offer")),
+        ("en-GB", Some("Offer")),
+        ("de", Some("Für Ada")),
+        ("DE-at", Some("Für Ada")),
+        ("fr", None),
+        ("", None),
+    ] {
+        assert_eq!(offer(language).as_deref(), expected, "{language:?}");
+    }
 }

@@ -149,7 +149,7 @@ impl Check {
 
 /// ISO 8601 as Apple reads it: date, `T`, hours and minutes, optional seconds and fraction, and a zone, `Z` or an
 /// offset (reference 4, "General").
-pub(super) fn parse_date(text: &str) -> Option<jiff::Timestamp> {
+pub(crate) fn parse_date(text: &str) -> Option<jiff::Timestamp> {
     // jiff also reads spaces for the T, RFC 9557 annotations and hour-only times; Apple does not.
     let bytes = text.as_bytes();
     let shape =

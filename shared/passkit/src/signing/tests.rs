@@ -347,7 +347,8 @@ fn a_package_satisfies_unzip_and_openssl() {
     let identity = identity();
     let template = template(&coupon());
     let offer = serde_json::json!({"offerId": "free", "title": "Free croissant"});
-    let plan = LookPlan { overlays: &[], redeemability: Redeemability::Open, offer: &offer, expires_at: None };
+    let plan =
+        LookPlan { overlays: &[], redeemability: Redeemability::Open, offer: &offer, expires_at: None, places: &[] };
     let look = Look::prepare(&template, &plan).unwrap();
     let rendered = look.render(&Inputs {
         pass_type_identifier: identity.pass_type_identifier(),
@@ -358,6 +359,7 @@ fn a_package_satisfies_unzip_and_openssl() {
         barcode: Some(&Barcode::new("ABC")),
         holder: &serde_json::json!({"name": "Ada"}),
         remaining: None,
+        personalization: crate::personalization::Personalization::Offered,
     });
     let signature = identity.sign(rendered.manifest()).unwrap();
     let folder = Folder::new("package");

@@ -113,7 +113,8 @@ pub enum CampaignPut {
 }
 
 impl Transaction {
-    fn put_campaign(&mut self, change: &CampaignChange<'_>) -> Result<(), Fault> {
+    /// Adds the writing of a campaign, on the condition that it is still the one read.
+    pub(super) fn put_campaign(&mut self, change: &CampaignChange<'_>) -> Result<(), Fault> {
         let CampaignChange { before, after, then } = change;
         let document = serde_json::to_string(after).map_err(|error| Fault::new("writing a campaign", error))?;
         let generation = before.map_or(0, |before| before.generation);

@@ -4,7 +4,7 @@
 //! this intent"; the worker carries it out and deletes it, together, and `sweep` sends again what is overdue. So a
 //! message may be lost, doubled, late or early, and the step happens once.
 
-use domain::LookKey;
+use domain::{LookKey, Pass, schedule::Edge};
 use jiff::{SignedDuration, Timestamp};
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use serde::{Deserialize, Serialize};
@@ -56,15 +56,15 @@ pub enum Step {
     Push {
         /// Which pass.
         identity: PassIdentity,
-        /// Its version then; a newer one has its own intent.
-        version: u64,
+        /// What it showed then ([`Pass::shown`]); whatever it shows later has an intent of its own.
+        shown: u64,
     },
     /// Tell these devices again: APNs was busy.
     PushAgain {
         /// Which pass.
         identity: PassIdentity,
-        /// Its version then.
-        version: u64,
+        /// What it showed then.
+        shown: u64,
         /// Which devices.
         devices: Vec<DeviceLibraryIdentifier>,
         /// Counts from 2.
@@ -78,6 +78,31 @@ pub enum Step {
         campaign_id: CampaignId,
         /// Passes that show one of these.
         looks: Vec<LookKey>,
+        /// Seconds over which the pushes are spread, so that a million phones do not fetch at once.
+        #[serde(default)]
+        over_seconds: u32,
+    },
+    /// Begin or end one repetition of a scheduled update.
+    ScheduledUpdate {
+        /// Whose.
+        merchant_id: String,
+        /// Which.
+        update_id: String,
+        /// Which repetition.
+        occurrence: u32,
+        /// Begin or end.
+        edge: Edge,
+    },
+    /// Tell the devices of one page of a campaign's passes; the pages of a change are spread over time.
+    PushMembers {
+        /// Whose campaign.
+        merchant_id: String,
+        /// Which.
+        campaign_id: CampaignId,
+        /// Passes that show one of these.
+        looks: Vec<LookKey>,
+        /// Where the page begins; none: at the first pass.
+        place: Option<String>,
     },
     /// Give a pass its next offer.
     NextOffer {
@@ -90,20 +115,26 @@ pub enum Step {
 }
 
 impl Step {
+    /// The push of what a pass shows now.
+    pub fn push(pass: &Pass) -> Step {
+        Step::Push { identity: pass.identity.clone(), shown: pass.shown }
+    }
+
     /// The pushes that a composed campaign needs.
     pub fn push_campaign(composed: &domain::campaign::Composed) -> Step {
         Step::PushCampaign {
             merchant_id: composed.campaign.merchant_id.clone(),
             campaign_id: composed.campaign.campaign_id.clone(),
             looks: composed.altered.clone(),
+            over_seconds: composed.campaign.draft.push_over_seconds,
         }
     }
 
     /// Whether the push workers do it, or the follow-up ones.
     pub fn is_push(&self) -> bool {
         match self {
-            Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } => true,
-            Step::NextOffer { .. } => false,
+            Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } | Step::PushMembers { .. } => true,
+            Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => false,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Stored shapes and their keys. Each shape carries `v`, its own version: what was written by an older release is read
 //! by every newer one. They are apart from the domain's types so that neither's changes drag the other along.
 
-use domain::{Pass, PassState, Redemption, pass::Greeting};
+use domain::{Link, LinkTerms, Pass, PassState, Redemption, pass::Greeting};
 use jiff::Timestamp;
 use passkit::{
     identifiers::{
         CampaignId, DeviceLibraryIdentifier, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber, TemplateId,
     },
+    personalization::Personalization,
     secrets::{AuthenticationToken, Barcode, LinkId, PushToken},
     update_tag::EffectiveVersion,
     web_service::ClientKind,
@@ -96,9 +97,17 @@ pub(super) struct PassItem {
     merchant: String,
     campaign: CampaignId,
     token: AuthenticationToken,
-    link: LinkId,
+    /// Of a revoked link nothing stays.
+    #[serde(default)]
+    link: Option<LinkId>,
+    #[serde(default, with = "domain::time::optional_text", skip_serializing_if = "Option::is_none")]
+    link_expires: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link_limit: Option<u32>,
     /// JSON text: a DynamoDB number would not give every JSON number back as it was.
     holder: String,
+    #[serde(default)]
+    personalization: Personalization,
     version: u64,
     shown: u64,
     stamp: i64,
@@ -111,6 +120,9 @@ pub(super) struct PassItem {
     fetched: Option<EffectiveVersion>,
     greeting: Greeting,
     devices: Option<u32>,
+    /// JSON text, like holder data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    active: Option<String>,
     #[serde(with = "domain::time::text")]
     created: Timestamp,
     #[serde(with = "domain::time::text")]
@@ -127,8 +139,11 @@ impl PassItem {
             merchant: pass.merchant_id.clone(),
             campaign: pass.campaign_id.clone(),
             token: pass.authentication_token.clone(),
-            link: pass.link.clone(),
+            link: pass.link.as_ref().map(|link| link.id.clone()),
+            link_expires: pass.link.as_ref().and_then(|link| link.terms.expires_at),
+            link_limit: pass.link.as_ref().and_then(|link| link.terms.download_limit),
             holder: pass.holder.to_string(),
+            personalization: pass.personalization,
             version: pass.version,
             shown: pass.shown,
             stamp: pass.stamp,
@@ -141,6 +156,7 @@ impl PassItem {
             fetched: pass.fetched,
             greeting: pass.greeting,
             devices: pass.devices,
+            active: (!pass.active.is_empty()).then(|| serde_json::json!(pass.active).to_string()),
             created: pass.created_at,
             updated: pass.updated_at,
         }
@@ -148,13 +164,17 @@ impl PassItem {
 
     pub(super) fn into_pass(self) -> Result<Pass, Fault> {
         let holder = serde_json::from_str(&self.holder).map_err(|error| Fault::new("reading holder data", error))?;
+        let active = self.active.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
+        let active = active.map_err(|error| Fault::new("reading a pass's updates", error))?;
+        let terms = LinkTerms { expires_at: self.link_expires, download_limit: self.link_limit };
         Ok(Pass {
             identity: PassIdentity { pass_type_identifier: self.pass_type, serial_number: self.serial },
             merchant_id: self.merchant,
             campaign_id: self.campaign,
             authentication_token: self.token,
-            link: self.link,
+            link: self.link.map(|id| Link { id, terms }),
             holder,
+            personalization: self.personalization,
             version: self.version,
             shown: self.shown,
             stamp: self.stamp,
@@ -167,6 +187,7 @@ impl PassItem {
             fetched: self.fetched,
             greeting: self.greeting,
             devices: self.devices,
+            active,
             created_at: self.created,
             updated_at: self.updated,
         })
@@ -190,6 +211,9 @@ pub(super) struct LinkItem {
     #[serde(rename = "type")]
     pub(super) pass_type: PassTypeIdentifier,
     pub(super) serial: SerialNumber,
+    /// Downloads it has answered.
+    #[serde(default)]
+    pub(super) downloads: u64,
 }
 
 /// A registration by pass, version 1: what a push needs.

@@ -2,11 +2,7 @@
 
 use domain::{Pass, Redemption};
 use jiff::Timestamp;
-use passkit::{
-    identifiers::PassIdentity,
-    secrets::{Barcode, LinkId},
-    update_tag::EffectiveVersion,
-};
+use passkit::{identifiers::PassIdentity, secrets::Barcode, update_tag::EffectiveVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +10,7 @@ use super::{
     Intent, IntentKey, Key, Page, Store,
     campaigns::StoredCampaign,
     intents::IntentItem,
-    items::{self, BarcodeItem, LinkItem, PassItem},
+    items::{self, BarcodeItem, PassItem},
     read,
     transaction::{Condition, Outcome, Transaction, number},
 };
@@ -59,6 +55,14 @@ pub enum EventKind {
     Pushed,
     /// A phone fetched this version, the first to do so.
     Fetched,
+    /// The customer enrolled.
+    Personalized,
+    /// A phone that carries the pass reported trouble, and this is why.
+    Diagnosed,
+    /// The link was replaced by a fresh one.
+    LinkRenewed,
+    /// The link was revoked.
+    LinkRevoked,
 }
 
 /// One event of a pass's history.
@@ -140,11 +144,16 @@ impl Transaction {
         // Thirteen digits of milliseconds keep the order of time until the year 2286; what falls into one is told in the
         // order of versions, and of one version, first what made it.
         let rank = match event.kind {
-            EventKind::Issued | EventKind::Redeemed | EventKind::Offer | EventKind::Updated | EventKind::Voided => 0,
+            EventKind::Issued
+            | EventKind::Redeemed
+            | EventKind::Offer
+            | EventKind::Updated
+            | EventKind::Personalized
+            | EventKind::Voided => 0,
             EventKind::Registered => 1,
             EventKind::Pushed => 2,
             EventKind::Fetched => 3,
-            EventKind::Unregistered => 4,
+            EventKind::Unregistered | EventKind::LinkRenewed | EventKind::LinkRevoked | EventKind::Diagnosed => 4,
         };
         let (at, version) = (event.at.as_millisecond(), event.version);
         let sort = format!("EVENT#{at:013}#{version:010}#{rank}#{}", random::id()?);
@@ -198,15 +207,6 @@ impl Store {
         }))
     }
 
-    /// The pass a link leads to.
-    pub async fn find_link(&self, link: &LinkId) -> Result<Option<PassIdentity>, Fault> {
-        let item: Option<LinkItem> = self.get(&items::link_key(link)).await?;
-        Ok(item.map(|LinkItem { pass_type, serial, .. }| PassIdentity {
-            pass_type_identifier: pass_type,
-            serial_number: serial,
-        }))
-    }
-
     /// Makes a pass, with its link, its barcode and its place among its campaign's passes.
     pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>) -> Result<Issued, Fault> {
         let mut transaction = Transaction::default();
@@ -216,9 +216,9 @@ impl Store {
         let place_of_pass = transaction.len();
         transaction.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
         transaction.put_barcode(pass, None)?;
-        let PassIdentity { pass_type_identifier, serial_number } = pass.identity.clone();
-        let link = LinkItem { v: 1, pass_type: pass_type_identifier, serial: serial_number };
-        transaction.put(&items::link_key(&pass.link), &link, Condition::none())?;
+        if let Some(link) = &pass.link {
+            transaction.put_link(&pass.identity, link)?;
+        }
         let member = items::member_key(&pass.merchant_id, &pass.campaign_id, &pass.identity);
         transaction.put(&member, &serde_json::json!({ "v": 1 }), Condition::none())?;
         transaction.put_event(&pass.identity, &Event::new(EventKind::Issued, pass.created_at, pass.version))?;
@@ -243,6 +243,7 @@ impl Store {
         if after.barcode != before.pass.barcode {
             transaction.put_barcode(after, None)?;
         }
+        transaction.replace_link(&before.pass, after)?;
         if let Some(event) = &change.event {
             transaction.put_event(&after.identity, event)?;
         }

@@ -1,0 +1,112 @@
+//! `POST /merchant/v1/updates`: an overlay that comes at a time, perhaps goes again, perhaps comes back.
+
+use domain::schedule::{ScheduledUpdate, Target, UpdateState};
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use passkit::{
+    identifiers::{CampaignId, PassIdentity},
+    overlay::Overlay,
+    problem::Problem,
+};
+use platform::{
+    App, Audience, Function, Handler,
+    http::{self as answer, Failure},
+    idempotency::{self, Need},
+    input::{self, Fields},
+    keys::Role,
+    random,
+    scheduled::{Rehearsal, next_intent, rehearse},
+    store::{ATTEMPTS, UpdateWritten},
+    update_view::{UpdateView, role_for},
+};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "schedule-update",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// An update as a merchant asks for it; its id and owner are put in later.
+fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
+    let mut fields = input::fields(request)?;
+    let target = fields.object("target", target).flatten();
+    if target.is_none() {
+        fields.wrong("target", "must be {\"campaignId\"} or {\"passTypeIdentifier\", \"serialNumber\"}");
+    }
+    let at: Option<Timestamp> = fields.required("at");
+    let until = fields.optional("until");
+    let every = fields.optional("every");
+    let time_zone = fields.text("timeZone", 64).unwrap_or_else(|| "UTC".to_owned());
+    let overlay: Option<Overlay> = fields.object("overlay", input::overlay);
+    if overlay.is_none() {
+        fields.wrong("overlay", "is required");
+    }
+    let update = target.zip(at).zip(overlay).map(|((target, at), overlay)| ScheduledUpdate {
+        update_id: String::new(),
+        merchant_id: String::new(),
+        target,
+        at,
+        until,
+        every,
+        time_zone,
+        overlay,
+        state: UpdateState::Scheduled,
+        occurrence: 0,
+        created_at: now,
+    });
+    let update = fields.done(update)?;
+    let problems = update.problems(now);
+    if problems.is_empty() { Ok(update) } else { Err(Failure::Invalid(problems)) }
+}
+
+fn target(fields: &mut Fields) -> Option<Target> {
+    let campaign_id: Option<CampaignId> = fields.optional("campaignId");
+    let pass = fields.optional("passTypeIdentifier").zip(fields.optional("serialNumber"));
+    match (campaign_id, pass) {
+        (Some(campaign_id), None) => Some(Target::Campaign { campaign_id }),
+        (None, Some((pass_type_identifier, serial_number))) => {
+            Some(Target::Pass(PassIdentity { pass_type_identifier, serial_number }))
+        }
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
+/// 201; the overlay is tried on at once, so that what cannot come is refused now and not on Friday.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
+    let once = idempotency::once(&request, &merchant, Need::Optional)?;
+    let mut update = read(&request, now)?;
+    let needed = role_for(&update.target);
+    if merchant.role < needed {
+        return Err(Failure::Forbidden { needed });
+    }
+    update.merchant_id.clone_from(&merchant.merchant_id);
+    match rehearse(app, &update, now).await? {
+        Rehearsal::Good => {}
+        Rehearsal::Bad(problems) => return Err(Failure::Invalid(problems)),
+        Rehearsal::UnknownTarget => {
+            return Err(Failure::Invalid(vec![Problem::new("/target", "there is no such campaign or pass")]));
+        }
+    }
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
+            return Ok(answer);
+        }
+        // Ids sort by the time they were made, and so does the list.
+        update.update_id = format!("{:013}-{}", now.as_millisecond(), random::id()?);
+        let first = update.first(now);
+        update.occurrence = first.occurrence;
+        let then: Vec<_> = next_intent(&update, &first, now)?.into_iter().collect();
+        let view = UpdateView::from(&update);
+        let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
+        match app.store.schedule(&update, &then, recorded.as_ref()).await? {
+            UpdateWritten::Done => {
+                app.queues.send_after_commit(&then, now).await;
+                return Ok(answer::json(StatusCode::CREATED, &view));
+            }
+            UpdateWritten::Changed => {}
+        }
+    }
+    Err(Failure::Busy)
+}

@@ -1,0 +1,34 @@
+//! Links at the doors: their terms in a request, and their address.
+
+use domain::{LinkTerms, link::MAXIMUM_DOWNLOADS, time};
+use jiff::Timestamp;
+use passkit::secrets::LinkId;
+
+use crate::{App, http::Failure, input::Fields};
+
+/// The address of a link's landing page; with `.pkpass` the package, with `.svg` and `.png` the QR code.
+pub fn landing_url(app: &App, id: &LinkId) -> String {
+    format!("{}/p/{}", app.config.public_url, id.expose())
+}
+
+/// Takes `linkExpiresAt` and `downloadLimit`, each of which may be absent or null: no such term.
+pub fn terms(fields: &mut Fields) -> LinkTerms {
+    let expires_at: Option<Timestamp> = fields.optional("linkExpiresAt");
+    let expires_at = expires_at.map(time::to_milliseconds);
+    let download_limit: Option<u32> = fields.optional("downloadLimit");
+    if download_limit.is_some_and(|limit| !(1..=MAXIMUM_DOWNLOADS).contains(&limit)) {
+        fields.wrong("downloadLimit", format!("must be from 1 to {MAXIMUM_DOWNLOADS}"));
+    }
+    LinkTerms { expires_at, download_limit }
+}
+
+/// Refuses terms under which a link would be dead when it is made. Apart from [`terms`] because a request that is
+/// repeated later, when the link has expired, still gets its first answer.
+pub fn check_terms(terms: &LinkTerms, now: Timestamp) -> Result<(), Failure> {
+    match terms.expires_at {
+        Some(expires_at) if expires_at <= now => {
+            Err(Failure::invalid("/linkExpiresAt", "must be in the future, or null for a link that never expires"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

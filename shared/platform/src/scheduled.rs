@@ -1,0 +1,216 @@
+//! Carrying out scheduled updates: the overlay comes, or goes, and what shows it is told.
+
+use domain::{
+    Campaign,
+    campaign::{ActiveUpdate, Composition, MAXIMUM_ACTIVE_UPDATES},
+    schedule::{Edge, Next, ScheduledUpdate, Target, UpdateState},
+};
+use jiff::Timestamp;
+use passkit::problem::{Problem, Problems};
+
+use crate::{
+    App, Fault,
+    store::{ATTEMPTS, Changed, Intent, IntentKey, Step, StoredCampaign, StoredPass, StoredUpdate, UpdateWritten},
+};
+
+/// The intent of an update's next edge, if one follows.
+pub fn next_intent(update: &ScheduledUpdate, next: &Next, now: Timestamp) -> Result<Option<Intent>, Fault> {
+    let Some((edge, due)) = next.edge else { return Ok(None) };
+    let step = Step::ScheduledUpdate {
+        merchant_id: update.merchant_id.clone(),
+        update_id: update.update_id.clone(),
+        occurrence: next.occurrence,
+        edge,
+    };
+    // What should have begun already begins now.
+    Intent::new(due.max(now), step, now).map(Some)
+}
+
+/// What would be wrong if the update were on now: how a new one is checked.
+pub async fn rehearse(app: &App, update: &ScheduledUpdate, now: Timestamp) -> Result<Rehearsal, Fault> {
+    Ok(match target(app, update).await? {
+        None => Rehearsal::UnknownTarget,
+        Some(found) => match composed(app, update, &found, Wanted::On, now).await? {
+            Ok(_) => Rehearsal::Good,
+            Err(problems) => Rehearsal::Bad(problems),
+        },
+    })
+}
+
+/// How a rehearsal ended.
+#[derive(Debug)]
+pub enum Rehearsal {
+    /// It would come.
+    Good,
+    /// It could not, for these reasons.
+    Bad(Problems),
+    /// There is nothing to change.
+    UnknownTarget,
+}
+
+/// Carries out an edge that is due. A message about another repetition than the one the update is in is a duplicate.
+pub async fn edge(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    let Step::ScheduledUpdate { merchant_id, update_id, occurrence, edge } = &intent.step else { return Ok(()) };
+    for _ in 0..ATTEMPTS {
+        let stored = app.store.update(merchant_id, update_id).await?;
+        let expected = match edge {
+            Edge::Begin => UpdateState::Scheduled,
+            Edge::End => UpdateState::Active,
+        };
+        let stored = stored.filter(|stored| stored.update.state == expected && stored.update.occurrence == *occurrence);
+        let Some(stored) = stored else {
+            return app.store.progress(intent, crate::store::IntentProgress::Done, None, &[]).await;
+        };
+        let (wanted, next) = match edge {
+            // It was to be on for a time that is over: what comes next is another repetition, if there is one.
+            Edge::Begin
+                if stored.update.bounds(*occurrence).and_then(|(_, until)| until).is_some_and(|until| until <= now) =>
+            {
+                (Wanted::Off, stored.update.after(Edge::End, now))
+            }
+            Edge::Begin => (Wanted::On, stored.update.after(Edge::Begin, now)),
+            Edge::End => (Wanted::Off, stored.update.after(Edge::End, now)),
+        };
+        if carry_out(app, &stored, wanted, next, Some(&intent.key), now).await? == UpdateWritten::Done {
+            return Ok(());
+        }
+    }
+    Err(Fault::contradiction("a scheduled update's target changed too often"))
+}
+
+/// Ends an update for good, whatever it is in, and restores what was. `None`: somebody changed it meanwhile.
+pub async fn cancel(app: &App, stored: &StoredUpdate, now: Timestamp) -> Result<Option<ScheduledUpdate>, Fault> {
+    let next = Next { state: UpdateState::Cancelled, occurrence: stored.update.occurrence, edge: None };
+    let cancelled = ScheduledUpdate { state: UpdateState::Cancelled, ..stored.update.clone() };
+    let written = carry_out(app, stored, Wanted::Off, next, None, now).await?;
+    Ok((written == UpdateWritten::Done).then_some(cancelled))
+}
+
+/// Whether the overlay shall be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    On,
+    Off,
+}
+
+/// The target as read.
+enum Found {
+    Campaign(StoredCampaign),
+    Pass(Box<(StoredPass, StoredCampaign)>),
+}
+
+/// The target as it shall be.
+enum Composed {
+    Same,
+    Campaign(Box<domain::campaign::Composed>),
+    Pass(Box<domain::Pass>),
+}
+
+async fn target(app: &App, update: &ScheduledUpdate) -> Result<Option<Found>, Fault> {
+    Ok(match &update.target {
+        Target::Campaign { campaign_id } => {
+            app.store.campaign(&update.merchant_id, campaign_id).await?.map(Found::Campaign)
+        }
+        Target::Pass(identity) => {
+            let found = app.store.pass_and_campaign(identity).await?;
+            let found = found.filter(|(stored, _)| stored.pass.merchant_id == update.merchant_id);
+            found.map(|found| Found::Pass(Box::new(found)))
+        }
+    })
+}
+
+async fn carry_out(
+    app: &App,
+    stored: &StoredUpdate,
+    wanted: Wanted,
+    next: Next,
+    done: Option<&IntentKey>,
+    now: Timestamp,
+) -> Result<UpdateWritten, Fault> {
+    let update = &stored.update;
+    let found = target(app, update).await?;
+    let (composed, next) = match &found {
+        // The target is gone, so there is nothing to change and nothing to come.
+        None => (Composed::Same, Next { state: UpdateState::Finished, occurrence: next.occurrence, edge: None }),
+        Some(found) => match composed(app, update, found, wanted, now).await? {
+            Ok(composed) => (composed, next),
+            Err(problems) => {
+                let state = UpdateState::Failed { problems };
+                (Composed::Same, Next { state, occurrence: next.occurrence, edge: None })
+            }
+        },
+    };
+    let after = ScheduledUpdate { state: next.state.clone(), occurrence: next.occurrence, ..update.clone() };
+    let mut then: Vec<Intent> = next_intent(update, &next, now)?.into_iter().collect();
+    let changed = match (&composed, &found) {
+        (Composed::Campaign(composed), Some(Found::Campaign(before))) => {
+            if !composed.altered.is_empty() {
+                then.push(Intent::new(now, Step::push_campaign(composed), now)?);
+            }
+            Changed::Campaign { before, after: &composed.campaign }
+        }
+        (Composed::Pass(pass), Some(Found::Pass(before))) => {
+            let step = Step::push(pass);
+            then.push(Intent::new(now, step, now)?);
+            Changed::Pass { before: &before.0, after: pass }
+        }
+        (Composed::Same | Composed::Campaign(_) | Composed::Pass(_), _) => Changed::Nothing,
+    };
+    let written = app.store.carry_out(stored, &after, changed, done, &then).await?;
+    if written == UpdateWritten::Done {
+        app.queues.send_after_commit(&then, now).await;
+    }
+    Ok(written)
+}
+
+/// The target with the update on or off, or what is wrong with that.
+async fn composed(
+    app: &App,
+    update: &ScheduledUpdate,
+    found: &Found,
+    wanted: Wanted,
+    now: Timestamp,
+) -> Result<Result<Composed, Problems>, Fault> {
+    let (campaign, current): (&Campaign, &Vec<ActiveUpdate>) = match found {
+        Found::Campaign(stored) => (&stored.campaign, &stored.campaign.active),
+        Found::Pass(found) => (&found.1.campaign, &found.0.pass.active),
+    };
+    let mut active: Vec<_> = current.iter().filter(|other| other.update_id != update.update_id).cloned().collect();
+    if wanted == Wanted::On {
+        active.push(ActiveUpdate { update_id: update.update_id.clone(), overlay: update.overlay.clone() });
+    }
+    if active.len() > MAXIMUM_ACTIVE_UPDATES {
+        let message = format!("more than {MAXIMUM_ACTIVE_UPDATES} updates would be on at once");
+        return Ok(Err(vec![Problem::new("/target", message)]));
+    }
+    if active == *current {
+        return Ok(Ok(Composed::Same));
+    }
+    let template = app.packages.template(&campaign.merchant_id, &campaign.template).await?;
+    match found {
+        Found::Campaign(stored) => {
+            let composition = Composition {
+                campaign_id: &campaign.campaign_id,
+                merchant_id: &campaign.merchant_id,
+                template: &template,
+                template_version: campaign.template.clone(),
+                previous: Some(&stored.campaign),
+                active,
+                now,
+            };
+            let composed = campaign.draft.clone().compose(composition);
+            Ok(composed.map(|composed| Composed::Campaign(Box::new(composed))))
+        }
+        Found::Pass(found) => {
+            let pass = found.0.pass.with_active(active, campaign, now);
+            // What the overlay makes of the pass in any state it can come to with its present offer.
+            let looks = campaign.looks.keys().filter(|key| key.offer_id == pass.offer_id);
+            let mut problems = Problems::new();
+            for key in looks {
+                let found = campaign.prepare(key, &template, &pass.active).err().unwrap_or_default();
+                problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+            }
+            Ok(if problems.is_empty() { Ok(Composed::Pass(Box::new(pass))) } else { Err(problems) })
+        }
+    }
+}
