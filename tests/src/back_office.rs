@@ -145,6 +145,31 @@ impl BackOffice {
         Answer::to(self.request(Method::POST, &path).json(&json!({}))).await
     }
 
+    /// Makes a fresh link under these terms.
+    pub async fn renew_link(&self, pass: &Issued, terms: &Value) -> Answer {
+        let path = format!("{}/link", Self::pass_path(pass));
+        Answer::to(self.request(Method::POST, &path).json(terms)).await
+    }
+
+    /// Revokes the link.
+    pub async fn revoke_link(&self, pass: &Issued) -> Answer {
+        let path = format!("{}/link", Self::pass_path(pass));
+        Answer::to(self.request(Method::DELETE, &path)).await
+    }
+
+    /// The mail that hands out the pass; `query` begins with `?` or is empty.
+    pub async fn mail(&self, pass: &Issued, query: &str, language: &str) -> Answer {
+        let path = format!("{}/mail{query}", Self::pass_path(pass));
+        Answer::to(self.request(Method::GET, &path).header("Accept-Language", language)).await
+    }
+
+    /// Asks for a bundle of these passes.
+    pub fn bundle(&self, passes: &[&Issued]) -> reqwest::RequestBuilder {
+        let named = |pass: &&Issued| json!({ "passTypeIdentifier": pass.pass_type, "serialNumber": pass.serial });
+        let named: Vec<Value> = passes.iter().map(named).collect();
+        self.request(Method::POST, "/bundles").json(&json!({ "passes": named }))
+    }
+
     /// The types of the pass's events, in order.
     pub async fn history(&self, pass: &Issued) -> Vec<String> {
         let events = self.events(pass).await;

@@ -112,13 +112,29 @@ impl TemplateFolder {
 
 /// A real PNG of one colour.
 pub fn plain_png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+    png_of(width, height, &colour.repeat((width * height) as usize))
+}
+
+/// A real PNG that nothing compresses, the same every time: each point is 3 bytes of the file.
+pub fn noisy_png(width: u32, height: u32) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    };
+    let pixels: Vec<u8> = (0..width * height * 3).map(|_| noise()).collect();
+    png_of(width, height, &pixels)
+}
+
+fn png_of(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().unwrap();
-    let pixels = colour.repeat((width * height) as usize);
-    writer.write_image_data(&pixels).unwrap();
+    writer.write_image_data(pixels).unwrap();
     writer.finish().unwrap();
     file
 }

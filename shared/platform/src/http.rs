@@ -1,6 +1,6 @@
 //! Answers over HTTP, and the one table from what went wrong to what each audience is told.
 
-use ::http::{HeaderValue, Response, StatusCode, header};
+use ::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use domain::{Refusal, time};
 use lambda_http::{Body, Request};
 use passkit::problem::{Problem, Problems};
@@ -13,6 +13,13 @@ use crate::{Fault, function::Audience, keys::Role};
 pub const JSON_LIMIT: usize = 256 * 1024;
 /// Bytes of a phone's body: a registration is 100 bytes, a log call about 50 lines.
 pub const PHONE_LIMIT: usize = 64 * 1024;
+
+/// Headers of a page that a visitor gets instead of what they asked for: nothing is loaded, framed, indexed or told on.
+const VISITOR_HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("x-robots-tag"), "noindex"),
+];
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -193,7 +200,12 @@ pub fn failure(audience: Audience, failure: Failure, request_id: &str) -> Respon
             } else {
                 format!("<!doctype html><title>{0}</title><h1>{0}</h1><p>{1}</p>", row.title, detail(&failure))
             };
-            html(row.merchant, page)
+            let mut response = html(row.merchant, page);
+            // The address of such a page may have been a secret.
+            for (name, value) in VISITOR_HEADERS {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            response
         }
         Audience::Merchant => {
             let mut problem = problem_members(&row, &failure);

@@ -95,7 +95,7 @@ enum Wanted {
 
 /// The target as read.
 enum Found {
-    Campaign(StoredCampaign),
+    Campaign(Box<StoredCampaign>),
     Pass(Box<(StoredPass, StoredCampaign)>),
 }
 
@@ -109,7 +109,8 @@ enum Composed {
 async fn target(app: &App, update: &ScheduledUpdate) -> Result<Option<Found>, Fault> {
     Ok(match &update.target {
         Target::Campaign { campaign_id } => {
-            app.store.campaign(&update.merchant_id, campaign_id).await?.map(Found::Campaign)
+            let found = app.store.campaign(&update.merchant_id, campaign_id).await?;
+            found.map(|found| Found::Campaign(Box::new(found)))
         }
         Target::Pass(identity) => {
             let found = app.store.pass_and_campaign(identity).await?;

@@ -137,14 +137,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tmp_start() {
-        start();
-        metric("A", Unit::Count, 1.0, &[("Cause", "x")], Timestamp::UNIX_EPOCH);
-        tracing::info!(a = 1, "hello");
-        tracing::warn!(a = 1, "hello");
-    }
-
-    #[test]
     fn a_metric_is_a_line_of_the_embedded_metric_format() {
         let now = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
         let line = metric_line("DeviceReports", Unit::Count, 3.0, &[("Cause", "spurious-push")], now);

@@ -113,3 +113,16 @@ impl Store {
         Ok(Counts { devices, downloads })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_link_from_before_downloads_were_counted_has_none() {
+        let item = json!({ "v": 1, "type": "pass.example.passloop", "serial": "7" });
+        assert_eq!(serde_json::from_value::<LinkItem>(item).unwrap().downloads, 0);
+    }
+}
