@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use openssl::x509::X509;
+use passkit::lock_screen::LockScreen;
 use reqwest::Client;
 use tempfile::TempDir;
 
@@ -210,9 +211,10 @@ impl Screen {
         self.at(update.pushed - scanned, "push received from APNs")?;
         self.at(update.installed - scanned, "fetched, checked, and in Wallet:\n")?;
         self.show(package)?;
-        let said = wallet::lock_screen(&update.old.pass, &package.pass, &package.strings, update.pushed_at);
-        let said =
-            said.map_or_else(|| "stays dark".to_owned(), |said| format!("{}\n      {said}", organization(package)));
+        let said = LockScreen::of_update(&update.old.pass, &package.pass, &package.strings, update.pushed_at);
+        let said = said
+            .text()
+            .map_or_else(|| "stays dark".to_owned(), |said| format!("{}\n      {said}", organization(package)));
         self.say(&format!("    Lock screen: {said}\n"))
     }
 

@@ -1,13 +1,11 @@
-//! What Wallet shows of a pass, and what it says on the lock screen when an update arrives. Values go in, values come
-//! out.
+//! What Wallet shows of a pass; what it says on the lock screen is `passkit::lock_screen`. Values go in, values come out.
 //!
 //! Texts run through the package's `pass.strings` as on a phone; the system's own formats (`dateStyle`, `currencyCode`,
 //! `numberStyle`) and `attributedValue` are left out.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use passkit::pass_json::{FIELD_GROUPS, Style};
+use passkit::pass_json::Style;
 use serde_json::Value;
 
 /// `pass.strings` of the phone's language: key to text.
@@ -16,9 +14,6 @@ pub(super) type Strings = BTreeMap<String, String>;
 /// The formats every Wallet can draw; it skips others in favour of the next in the array ("Pass.Barcodes").
 const KNOWN_FORMATS: [&str; 4] =
     ["PKBarcodeFormatQR", "PKBarcodeFormatPDF417", "PKBarcodeFormatAztec", "PKBarcodeFormatCode128"];
-
-/// Stands for the value in a `changeMessage` ("PassFieldContent").
-const VALUE: &str = "%@";
 
 /// The front of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,30 +98,6 @@ pub(super) fn front(pass: &Value, strings: &Strings) -> Front {
     }
 }
 
-/// What the lock screen says when `new` replaces `old` (Apple, "Adding a Web Service to Update Passes" and
-/// "PassFieldContent.changeMessage"); none when it stays dark.
-///
-/// One field with a new value and a `changeMessage`: that message. Several: one general text. A label, a colour or a
-/// barcode that changed, a field that is new, a voided or expired pass: nothing.
-pub(super) fn lock_screen(old: &Value, new: &Value, strings: &Strings, now: Timestamp) -> Option<String> {
-    let expires = new["expirationDate"].as_str().and_then(|date| date.parse::<Timestamp>().ok());
-    if new["voided"] == true || expires.is_some_and(|at| at <= now) {
-        return None;
-    }
-    let before = fields(old);
-    let mut announced = fields(new).into_iter().filter(|(key, field)| {
-        let changed = before.get(key).is_some_and(|old| old["value"] != field["value"]);
-        changed && field["changeMessage"].is_string()
-    });
-    let (_, field) = announced.next()?;
-    let message = text(&field["changeMessage"], strings);
-    // Without the placeholder Wallet has a general text too.
-    if announced.next().is_some() || !message.contains(VALUE) {
-        return Some(format!("{} changed", kind(new)));
-    }
-    Some(message.replacen(VALUE, &text(&field["value"], strings), 1))
-}
-
 /// The barcode that is drawn: the first of `barcodes` in a known format, else the older `barcode`.
 fn barcode(pass: &Value) -> Option<Barcode> {
     let all = pass["barcodes"].as_array().into_iter().flatten().chain(pass.get("barcode"));
@@ -137,13 +108,6 @@ fn barcode(pass: &Value) -> Option<Barcode> {
     known.next()
 }
 
-/// Every field, front and back, by the key that identifies it from version to version.
-fn fields(pass: &Value) -> BTreeMap<&str, &Value> {
-    let styles = Style::ALL.iter().filter_map(|style| pass.get(style.key()));
-    let groups = styles.flat_map(|style| FIELD_GROUPS.iter().filter_map(|group| style[*group].as_array()));
-    groups.flatten().filter_map(|field| Some((field["key"].as_str()?, field))).collect()
-}
-
 /// A localisable string is a key of `pass.strings`; without an entry it shows as it is.
 fn text(value: &Value, strings: &Strings) -> String {
     match value {
@@ -151,17 +115,6 @@ fn text(value: &Value, strings: &Strings) -> String {
         Value::Null => String::new(),
         other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     }
-}
-
-/// What the general text calls the pass.
-fn kind(pass: &Value) -> &'static str {
-    let kinds = [
-        ("boardingPass", "Boarding pass"),
-        ("coupon", "Coupon"),
-        ("eventTicket", "Event ticket"),
-        ("storeCard", "Store card"),
-    ];
-    kinds.iter().find(|(style, _)| pass.get(style).is_some()).map_or("Pass", |(_, kind)| kind)
 }
 
 #[cfg(test)]
