@@ -12,57 +12,26 @@ use serde_json::Value;
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
-/// Sources and the numbers in them that the document repeats: file, constant, where in the document.
+/// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
+/// `/components/schemas/`.
 const LIMITS: [(&str, &str, &str); 24] = [
-    (
-        "shared/domain/src/location.rs",
-        "MAXIMUM_LOCATIONS",
-        "/components/schemas/CampaignDraft/properties/locations/maxItems",
-    ),
-    (
-        "shared/domain/src/location.rs",
-        "LOCATION_TEXT_CHARACTERS",
-        "/components/schemas/Location/properties/name/maxLength",
-    ),
-    ("shared/domain/src/location.rs", "BENEFIT_BYTES", "/components/schemas/Benefit/description"),
-    (
-        "functions/preview-campaign/src/lib.rs",
-        "HOLDER_LIMIT",
-        "/components/schemas/PreviewOrder/properties/holder/description",
-    ),
-    (
-        "functions/preview-campaign/src/lib.rs",
-        "LANGUAGE_LIMIT",
-        "/components/schemas/PreviewOrder/properties/language/maxLength",
-    ),
-    ("shared/domain/src/campaign.rs", "MAXIMUM_OFFERS", "/components/schemas/CampaignDraft/properties/offers/maxItems"),
+    ("shared/domain/src/location.rs", "MAXIMUM_LOCATIONS", "CampaignDraft/properties/locations/maxItems"),
+    ("shared/domain/src/location.rs", "LOCATION_TEXT_CHARACTERS", "Location/properties/name/maxLength"),
+    ("shared/domain/src/location.rs", "BENEFIT_BYTES", "Benefit/description"),
+    ("functions/preview-campaign/src/lib.rs", "HOLDER_LIMIT", "PreviewOrder/properties/holder/description"),
+    ("functions/preview-campaign/src/lib.rs", "LANGUAGE_LIMIT", "PreviewOrder/properties/language/maxLength"),
+    ("shared/domain/src/campaign.rs", "MAXIMUM_OFFERS", "CampaignDraft/properties/offers/maxItems"),
     (
         "shared/domain/src/campaign.rs",
         "MAXIMUM_NEXT_OFFER_AFTER_SECONDS",
-        "/components/schemas/CampaignDraft/properties/nextOfferAfterSeconds/maximum",
+        "CampaignDraft/properties/nextOfferAfterSeconds/maximum",
     ),
-    (
-        "shared/domain/src/campaign.rs",
-        "MAXIMUM_REDEMPTIONS",
-        "/components/schemas/Offer/properties/redemptionLimit/maximum",
-    ),
-    ("shared/domain/src/campaign.rs", "TITLE_CHARACTERS", "/components/schemas/Offer/properties/title/maxLength"),
-    (
-        "shared/domain/src/campaign.rs",
-        "MAXIMUM_PUSH_OVER_SECONDS",
-        "/components/schemas/CampaignDraft/properties/pushOverSeconds/maximum",
-    ),
-    (
-        "shared/domain/src/link.rs",
-        "MAXIMUM_DOWNLOADS",
-        "/components/schemas/PassOrder/properties/downloadLimit/maximum",
-    ),
-    (
-        "shared/domain/src/link.rs",
-        "MAXIMUM_DOWNLOADS",
-        "/components/schemas/LinkOrder/properties/downloadLimit/maximum",
-    ),
-    ("shared/passkit/src/bundle.rs", "MAXIMUM_PASSES", "/components/schemas/BundleOrder/properties/passes/maxItems"),
+    ("shared/domain/src/campaign.rs", "MAXIMUM_REDEMPTIONS", "Offer/properties/redemptionLimit/maximum"),
+    ("shared/domain/src/campaign.rs", "TITLE_CHARACTERS", "Offer/properties/title/maxLength"),
+    ("shared/domain/src/campaign.rs", "MAXIMUM_PUSH_OVER_SECONDS", "CampaignDraft/properties/pushOverSeconds/maximum"),
+    ("shared/domain/src/link.rs", "MAXIMUM_DOWNLOADS", "PassOrder/properties/downloadLimit/maximum"),
+    ("shared/domain/src/link.rs", "MAXIMUM_DOWNLOADS", "LinkOrder/properties/downloadLimit/maximum"),
+    ("shared/passkit/src/bundle.rs", "MAXIMUM_PASSES", "BundleOrder/properties/passes/maxItems"),
     (
         "functions/make-bundle/src/lib.rs",
         "BUNDLE_LIMIT",
@@ -73,28 +42,12 @@ const LIMITS: [(&str, &str, &str); 24] = [
         "BADGE_URL_LIMIT",
         "/paths/~1merchant~1v1~1passes~1{passTypeIdentifier}~1{serialNumber}~1mail/get/parameters/0/schema/maxLength",
     ),
-    ("functions/void-pass/src/lib.rs", "REASON_LIMIT", "/components/schemas/Voiding/properties/reason/maxLength"),
-    (
-        "functions/redeem-pass/src/lib.rs",
-        "BARCODE_LIMIT",
-        "/components/schemas/RedemptionByBarcode/properties/barcode/maxLength",
-    ),
-    (
-        "functions/redeem-pass/src/lib.rs",
-        "NAME_LIMIT",
-        "/components/schemas/RedemptionByBarcode/properties/location/maxLength",
-    ),
-    (
-        "functions/redeem-pass/src/lib.rs",
-        "NAME_LIMIT",
-        "/components/schemas/RedemptionBySerialNumber/properties/till/maxLength",
-    ),
-    ("functions/issue-pass/src/lib.rs", "HOLDER_LIMIT", "/components/schemas/Holder/description"),
-    (
-        "functions/update-pass/src/lib.rs",
-        "HOLDER_LIMIT",
-        "/components/schemas/PassChange/properties/holder/description",
-    ),
+    ("functions/void-pass/src/lib.rs", "REASON_LIMIT", "Voiding/properties/reason/maxLength"),
+    ("functions/redeem-pass/src/lib.rs", "BARCODE_LIMIT", "RedemptionByBarcode/properties/barcode/maxLength"),
+    ("functions/redeem-pass/src/lib.rs", "NAME_LIMIT", "RedemptionByBarcode/properties/location/maxLength"),
+    ("functions/redeem-pass/src/lib.rs", "NAME_LIMIT", "RedemptionBySerialNumber/properties/till/maxLength"),
+    ("functions/issue-pass/src/lib.rs", "HOLDER_LIMIT", "Holder/description"),
+    ("functions/update-pass/src/lib.rs", "HOLDER_LIMIT", "PassChange/properties/holder/description"),
     (
         "functions/put-template/src/lib.rs",
         "CAMPAIGNS_LIMIT",
@@ -513,7 +466,9 @@ fn the_limits_are_those_of_the_code() {
         let source = source(file);
         let declaration = source.split(&format!("const {name}: ")).nth(1).expect(name);
         let value = declaration.split(['=', ';']).nth(1).expect("a value").trim().replace('_', "");
-        let described = document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
+        let pointer =
+            if pointer.starts_with('/') { pointer.to_owned() } else { format!("/components/schemas/{pointer}") };
+        let described = document.pointer(&pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
         let said = described.as_str().map_or_else(|| described.to_string(), str::to_owned);
         assert!(said.split(|c: char| !c.is_ascii_digit()).any(|number| number == value), "{name} is {value}: {said}");
     }
