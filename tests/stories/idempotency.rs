@@ -119,3 +119,18 @@ async fn different_keys_are_different_sales() {
     assert_eq!(second.header("idempotency-replayed"), None);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replayed_refusal_names_the_request_it_answers() {
+    // Contract 4, Errors: every problem has a requestId.
+    let world = World::new().await;
+    let till = world.till();
+    let sale = Till::new_sale();
+    let first = till.redeem_as(&sale, "unknown").await;
+    let again = till.redeem_as(&sale, "unknown").await;
+    first.problem(404, "unknown_pass");
+    again.problem(404, "unknown_pass");
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert!(again.json()["requestId"].as_str().is_some_and(|id| !id.is_empty()));
+    world.end().await;
+}

@@ -242,3 +242,33 @@ async fn the_same_key_schedules_once() {
     assert_eq!(listed["updates"].as_array().unwrap().len(), 1);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_scheduled_is_answered_so_when_its_time_is_over_too() {
+    // Contract 4: the same key with the same body gives the first answer again.
+    let world = World::new().await;
+    let office = world.back_office();
+    let until = world.now() + jiff::SignedDuration::from_hours(1);
+    let update =
+        json!({ "target": { "campaignId": CAMPAIGN }, "at": world.now(), "until": until, "overlay": discount("20 %") });
+    let send = || Answer::to(office.request(Method::POST, "/updates").header("Idempotency-Key", "k").json(&update));
+    let first = send().await.expect(201).json();
+    world.pass_time(std::time::Duration::from_secs(7200)).await;
+    let again = send().await.expect(201);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.json(), first);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_targets_are_none_and_a_list_goes_on_only_where_one_ended() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let both = json!({ "campaignId": CAMPAIGN, "passTypeIdentifier": PASS_TYPE });
+    let answer = schedule(&office, &json!({ "target": both, "at": world.now(), "overlay": discount("20 %") })).await;
+    answer.any_problem(&[400, 422]);
+    assert_eq!(answer.problem_paths(), ["/target"]);
+    let answer = Answer::to(office.request(Method::GET, "/updates?cursor=anything")).await;
+    answer.problem(422, "invalid");
+    world.end().await;
+}

@@ -4,10 +4,7 @@ use domain::{Link, LinkTerms, Pass, Refusal, pass::NewPass};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
-use passkit::{
-    identifiers::{CampaignId, PassIdentity, SerialNumber},
-    problem::Problem,
-};
+use passkit::identifiers::{CampaignId, PassIdentity, SerialNumber};
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
@@ -15,7 +12,7 @@ use platform::{
     input,
     keys::Role,
     links,
-    merchant::PassView,
+    merchant::{self, PassView},
     random,
     store::{ATTEMPTS, Counts, Issued},
 };
@@ -78,11 +75,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let pass = Pass::issue(new, &campaign, now)?;
         let problems = app.packages.check(app, &pass, &campaign, now).await?;
         if !problems.is_empty() {
-            let of_holder = |problem: Problem| Problem {
-                path: "/holder".to_owned(),
-                message: format!("makes an invalid pass: {}: {}", problem.path, problem.message),
-            };
-            return Err(Failure::Invalid(problems.into_iter().map(of_holder).collect()));
+            return Err(Failure::Invalid(merchant::of_holder(problems)));
         }
         let view = PassView::new(app, &pass, &campaign, Counts::default(), now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;

@@ -1,5 +1,6 @@
 //! `GET /merchant/v1/updates`: the merchant's scheduled updates, oldest first.
 
+use domain::schedule::ScheduledUpdate;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, RequestExt};
@@ -22,7 +23,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let parameters = request.query_string_parameters();
     let after = parameters.first("cursor");
-    if after.is_some_and(|after| after.is_empty() || after.len() > 64) {
+    if after.is_some_and(|after| !ScheduledUpdate::is_id(after)) {
         return Err(Failure::invalid("/cursor", "is no cursor of this list"));
     }
     let (updates, next) = app.store.updates(&merchant.merchant_id, after).await?;

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::sqs::SqsMessage;
 use domain::{LookKey, Pass};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use platform::{
@@ -17,6 +18,8 @@ pub const FUNCTION: Function =
 const PAGE: i32 = 1000;
 /// Pages of a campaign's passes worked in one round.
 const CAMPAIGN_PAGES: usize = 10;
+/// Passes of a campaign told side by side: most have one device, and each waits for the store and for APNs.
+const AT_ONCE: usize = 32;
 /// Intents written in one transaction, which holds a hundred writes.
 const FOLLOWING: usize = 90;
 
@@ -174,18 +177,16 @@ async fn altered(app: &App, members: &Members<'_>) -> Result<(Vec<Pass>, Option<
 /// Pushes to the devices of each pass. Answers what must follow: those to be told again, and passes with so many devices
 /// that they need rounds of their own.
 async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec<Intent>, Fault> {
-    let mut then = Vec::new();
-    for pass in passes {
+    let each = passes.into_iter().map(|pass| async move {
         let (registrations, more) = app.store.registrations(&pass.identity, None, PAGE).await?;
         if more.is_some() {
-            let step = Step::push(&pass);
-            then.push(Intent::new(now, step, now)?);
-            continue;
+            return Intent::new(now, Step::push(&pass), now).map(Some);
         }
         let mut sent = pushing::push(app, &pass, registrations, now).await?;
-        then.extend(sent.try_again(&pass, 1, now)?);
-    }
-    Ok(then)
+        sent.try_again(&pass, 1, now)
+    });
+    let told: Vec<Option<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(told.into_iter().flatten().collect())
 }
 
 /// Writes what follows before the intent moves on, so that nothing is skipped: a transaction holds a hundred writes.

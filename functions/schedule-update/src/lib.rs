@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
 use passkit::{
-    identifiers::{CampaignId, PassIdentity},
+    identifiers::{CampaignId, PassIdentity, PassTypeIdentifier, SerialNumber},
     overlay::Overlay,
     problem::Problem,
 };
@@ -62,13 +62,14 @@ fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
 
 fn target(fields: &mut Fields) -> Option<Target> {
     let campaign_id: Option<CampaignId> = fields.optional("campaignId");
-    let pass = fields.optional("passTypeIdentifier").zip(fields.optional("serialNumber"));
-    match (campaign_id, pass) {
-        (Some(campaign_id), None) => Some(Target::Campaign { campaign_id }),
-        (None, Some((pass_type_identifier, serial_number))) => {
+    let pass_type: Option<PassTypeIdentifier> = fields.optional("passTypeIdentifier");
+    let serial: Option<SerialNumber> = fields.optional("serialNumber");
+    match (campaign_id, pass_type, serial) {
+        (Some(campaign_id), None, None) => Some(Target::Campaign { campaign_id }),
+        (None, Some(pass_type_identifier), Some(serial_number)) => {
             Some(Target::Pass(PassIdentity { pass_type_identifier, serial_number }))
         }
-        (Some(_), Some(_)) | (None, None) => None,
+        _ => None,
     }
 }
 
@@ -76,6 +77,10 @@ fn target(fields: &mut Fields) -> Option<Target> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
+    // What was scheduled once is answered so for ever, also when its time is over.
+    if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
+        return Ok(answer);
+    }
     let mut update = read(&request, now)?;
     let needed = role_for(&update.target);
     if merchant.role < needed {
@@ -90,11 +95,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
     }
     for _ in 0..ATTEMPTS {
-        if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
-            return Ok(answer);
-        }
-        // Ids sort by the time they were made, and so does the list.
-        update.update_id = format!("{:013}-{}", now.as_millisecond(), random::id()?);
+        update.update_id = ScheduledUpdate::id(now, &random::id()?);
         let first = update.first(now);
         update.occurrence = first.occurrence;
         let then: Vec<_> = next_intent(&update, &first, now)?.into_iter().collect();
@@ -105,7 +106,11 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
                 app.queues.send_after_commit(&then, now).await;
                 return Ok(answer::json(StatusCode::CREATED, &view));
             }
-            UpdateWritten::Changed => {}
+            UpdateWritten::Changed => {
+                if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
+                    return Ok(answer);
+                }
+            }
         }
     }
     Err(Failure::Busy)

@@ -52,9 +52,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
         let Some(pass) = stored.pass.with_holder(holder, campaign, now) else { return show(&stored.pass) };
         let problems = app.packages.check(app, &pass, campaign, now).await?;
-        if let Some(problem) = problems.first() {
-            let message = format!("makes an invalid pass: {}: {}", problem.path, problem.message);
-            return Err(Failure::invalid("/holder", message));
+        if !problems.is_empty() {
+            return Err(Failure::Invalid(merchant::of_holder(problems)));
         }
         // What no field shows is kept, but no phone is told: it would fetch the pass and find it unchanged.
         let (pass, then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {

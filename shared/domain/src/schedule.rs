@@ -116,6 +116,22 @@ pub struct Next {
 }
 
 impl ScheduledUpdate {
+    /// A name for an update made at `now`: names sort by the time they were made, and so does a list of them.
+    pub fn id(now: Timestamp, random: &str) -> String {
+        format!("{:013}-{random}", now.as_millisecond())
+    }
+
+    /// Whether a text has the form of such a name.
+    pub fn is_id(text: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        text.split_once('-').is_some_and(|(made, random)| {
+            made.len() == 13
+                && made.bytes().all(|byte| byte.is_ascii_digit())
+                && random.len() == 16
+                && random.bytes().all(plain)
+        })
+    }
+
     /// What is wrong with the update by itself, each by path.
     pub fn problems(&self, now: Timestamp) -> Problems {
         let mut problems = Problems::new();

@@ -110,7 +110,7 @@ identifier!(
     DeviceLibraryIdentifier,
     |text| {
         if text.is_empty() || text.len() > 256 || text.chars().any(|c| c.is_control() || c == '#') {
-            return Err(InvalidIdentifier("must be 1 to 256 characters without control characters or \"#\""));
+            return Err(InvalidIdentifier("must be 1 to 256 bytes without control characters or \"#\""));
         }
         Ok(())
     }

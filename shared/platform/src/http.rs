@@ -165,6 +165,7 @@ fn detail(failure: &Failure) -> String {
         Failure::Forbidden { needed } => format!("this call needs a key with the role {needed}"),
         Failure::Malformed(why) => why.clone(),
         Failure::Invalid(problems) | Failure::UnknownPasses(problems) => match problems.as_slice() {
+            [one] if one.path.is_empty() => one.message.clone(),
             [one] => format!("{}: {}", one.path, one.message),
             many => format!("{} problems, each named in errors", many.len()),
         },

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{App, Fault, http, http::Failure, keys::Merchant};
+use crate::{App, Fault, http, http::Failure, keys::Merchant, telemetry};
 
 /// How long an answer is kept: 30 days.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -27,6 +27,8 @@ pub struct Once {
     pub key: String,
     /// Hexadecimal SHA-256 of method, path and body; JSON written another way is the same body.
     pub request_digest: String,
+    /// Of this request: a problem names it, replayed or not.
+    pub request_id: String,
 }
 
 /// An answer under a key.
@@ -79,6 +81,7 @@ pub fn once(request: &Request, merchant: &Merchant, need: Need) -> Result<Option
         merchant_id: merchant.merchant_id.clone(),
         key: String::from_utf8_lossy(bytes).into_owned(),
         request_digest: hex::encode(digest.finalize()),
+        request_id: telemetry::request_id(request),
     }))
 }
 
@@ -104,7 +107,16 @@ pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> R
     let Some(recorded) = earlier(app, once, now).await? else { return Ok(None) };
     let status =
         StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
-    Ok(Some(replayed(http::json_text(status, recorded.body))))
+    let body = if status.is_client_error() { with_request_id(recorded)? } else { recorded.body };
+    Ok(Some(replayed(http::json_text(status, body))))
+}
+
+/// A recorded problem, naming the request that is answered now (contract, section 4, Errors).
+fn with_request_id(recorded: Recorded) -> Result<String, Fault> {
+    let problem: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(&recorded.body);
+    let mut problem = problem.map_err(|error| Fault::new("reading a recorded problem", error))?;
+    problem.insert("requestId".to_owned(), recorded.once.request_id.into());
+    Ok(Value::Object(problem).to_string())
 }
 
 /// Whether the request was answered before, for a door that changes nothing and makes its answer anew: what it answers

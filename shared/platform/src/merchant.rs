@@ -3,7 +3,10 @@
 use domain::{Campaign, Pass, PassState, time};
 use jiff::Timestamp;
 use lambda_http::Request;
-use passkit::identifiers::{CampaignId, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber};
+use passkit::{
+    identifiers::{CampaignId, OfferId, PassIdentity, PassTypeIdentifier, SerialNumber},
+    problem::{Problem, Problems},
+};
 use serde::Serialize;
 
 use crate::{
@@ -114,6 +117,14 @@ pub fn pass_identity(request: &Request) -> Result<PassIdentity, Failure> {
         pass_type_identifier: path_parameter(request, "passTypeIdentifier").parse().map_err(unknown)?,
         serial_number: path_parameter(request, "serialNumber").parse().map_err(unknown)?,
     })
+}
+
+/// Problems of a pass that come from its holder data, said of the request that brought it.
+pub fn of_holder(problems: Problems) -> Problems {
+    let said = |problem: Problem| {
+        Problem::new("/holder", format!("makes an invalid pass: {}: {}", problem.path, problem.message))
+    };
+    problems.into_iter().map(said).collect()
 }
 
 /// A merchant's own pass with its campaign; another merchant's is as unknown as none.

@@ -66,7 +66,7 @@ pub fn role_for(target: &Target) -> Role {
 /// The update that a path names, if it is the merchant's.
 pub async fn named(app: &App, merchant: &Merchant, request: &Request) -> Result<StoredUpdate, Failure> {
     let update_id = path_parameter(request, "updateId");
-    if update_id.is_empty() || update_id.len() > 64 {
+    if !ScheduledUpdate::is_id(&update_id) {
         return Err(Failure::NotFound("scheduled update"));
     }
     let stored = app.store.update(&merchant.merchant_id, &update_id).await?;

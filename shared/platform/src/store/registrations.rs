@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Campaign, Pass};
+use domain::{Campaign, Pass, PassState};
 use jiff::Timestamp;
 use passkit::{
     identifiers::{DeviceLibraryIdentifier, PassIdentity, PassTypeIdentifier},
@@ -100,9 +100,11 @@ impl Store {
         transaction.put_event(&before.pass.identity, &event)?;
         if let Some(after) = after {
             transaction.put_pass(before, after)?;
-            if after.state != before.pass.state {
+            if let PassState::Voided { reason, .. } = &after.state
+                && after.state != before.pass.state
+            {
                 let event = Event::new(EventKind::Voided, registration.registered_at, after.version);
-                transaction.put_event(&before.pass.identity, &event.with("reason", "too many devices"))?;
+                transaction.put_event(&before.pass.identity, &event.with("reason", reason.clone()))?;
             }
         }
         transaction.put_intents(then)?;
