@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use passloop_local::apns::StandIn;
-use passloop_local::certificates::{Validity, make_chain};
+use passloop_local::certificates::{Authority, Chain, Validity};
 use passloop_local::{Clock, Local, Options, Persistence, Sample, Schedule};
 use platform::keys::Role;
 use reqwest::Client;
@@ -31,7 +31,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A second pass type under the same certificates, for stories about types.
 pub const OTHER_PASS_TYPE: &str = "pass.example.other";
 
-const TEAM: &str = "PASSLOOP01";
+/// The team of every certificate here.
+pub const TEAM: &str = "PASSLOOP01";
 
 /// The service, started for one story.
 pub struct World {
@@ -40,12 +41,13 @@ pub struct World {
     http: Client,
     dir: TempDir,
     persistence: Persistence,
+    identities: PathBuf,
 }
 
 impl World {
     /// A service with nothing in it, that keeps nothing.
     pub async fn empty() -> World {
-        World::start(Persistence::Ephemeral).await
+        World::start(Persistence::Ephemeral, certificates().dir.path()).await
     }
 
     /// A service with the usual template and campaign.
@@ -62,19 +64,26 @@ impl World {
 
     /// A service whose state is kept on disk, with the usual template and campaign.
     pub async fn on_disk() -> World {
-        let world = World::start(Persistence::OnDisk).await;
+        let world = World::start(Persistence::OnDisk, certificates().dir.path()).await;
         world.open_bakery(&two_offers()).await;
         world
     }
 
-    async fn start(persistence: Persistence) -> World {
+    /// A service with the usual template and campaign, and signing identities of its own.
+    pub async fn over(identities: &Path) -> World {
+        let world = World::start(Persistence::Ephemeral, identities).await;
+        world.open_bakery(&two_offers()).await;
+        world
+    }
+
+    async fn start(persistence: Persistence, identities: &Path) -> World {
         let dir = TempDir::new().unwrap();
         // The machine's own time, in whole seconds: certificates are checked against it by openssl.
         let start = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let clock = Clock::settable(start);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let local = start_local(any_port, dir.path(), &clock, persistence).await;
-        World { local, clock, http: client(), dir, persistence }
+        let local = start_local(any_port, dir.path(), &clock, persistence, identities).await;
+        World { local, clock, http: client(), dir, persistence, identities: identities.to_owned() }
     }
 
     async fn open_bakery(&self, campaign: &Value) {
@@ -88,12 +97,12 @@ impl World {
     /// Stops the service and starts it again at the same address over the same data directory; the
     /// clock goes on. Queues and APNs start empty: phones must [`IPhone::apns_restarted`].
     pub async fn restart(self) -> World {
-        let World { local, clock, http, dir, persistence } = self;
+        let World { local, clock, http, dir, persistence, identities } = self;
         let address = local.base_url().trim_start_matches("http://").parse().unwrap();
         local.stop().await;
         no_program_holds_our_files();
-        let local = start_local(address, dir.path(), &clock, persistence).await;
-        World { local, clock, http, dir, persistence }
+        let local = start_local(address, dir.path(), &clock, persistence, &identities).await;
+        World { local, clock, http, dir, persistence, identities }
     }
 
     /// Ends the story: the service stops in order.
@@ -223,8 +232,14 @@ impl World {
     }
 }
 
-async fn start_local(listen: SocketAddr, dir: &Path, clock: &Clock, persistence: Persistence) -> Local {
-    let identities = format!("file:{}", certificates().display());
+async fn start_local(
+    listen: SocketAddr,
+    dir: &Path,
+    clock: &Clock,
+    persistence: Persistence,
+    identities: &Path,
+) -> Local {
+    let identities = format!("file:{}", identities.display());
     let options = Options {
         listen,
         data_dir: dir.join("data"),
@@ -247,20 +262,34 @@ fn client() -> Client {
 
 /// The root that every package must chain to.
 pub fn root_certificate() -> PathBuf {
-    certificates().join("root.pem")
+    certificates().dir.path().join("root.pem")
+}
+
+/// The chain of all worlds: further certificates of it are accepted by every phone.
+pub fn chain() -> &'static Chain {
+    &certificates().chain
 }
 
 /// One set of certificates for all worlds of the process: RSA keys are slow to make.
-fn certificates() -> &'static Path {
-    static CERTIFICATES: OnceLock<TempDir> = OnceLock::new();
-    CERTIFICATES
-        .get_or_init(|| {
-            let dir = TempDir::new().unwrap();
-            let chain = make_chain(PASS_TYPE, TEAM).unwrap();
-            chain.write(dir.path()).unwrap();
-            let other = chain.wwdr.issue(OTHER_PASS_TYPE, TEAM, Validity::LEAF).unwrap();
-            other.write(dir.path(), &chain.wwdr).unwrap();
-            dir
-        })
-        .path()
+struct Certificates {
+    dir: TempDir,
+    chain: Chain,
+}
+
+/// Stories live for more than a year by their own clock.
+const VALIDITY: Validity = Validity { from_days: -1, to_days: 800 };
+
+fn certificates() -> &'static Certificates {
+    static CERTIFICATES: OnceLock<Certificates> = OnceLock::new();
+    CERTIFICATES.get_or_init(|| {
+        let dir = TempDir::new().unwrap();
+        let root = Authority::root(Validity::ROOT).unwrap();
+        let wwdr = root.intermediate(Validity::INTERMEDIATE).unwrap();
+        let pass = wwdr.issue(PASS_TYPE, TEAM, VALIDITY).unwrap();
+        let chain = Chain { root, wwdr, pass };
+        chain.write(dir.path()).unwrap();
+        let other = chain.wwdr.issue(OTHER_PASS_TYPE, TEAM, VALIDITY).unwrap();
+        other.write(dir.path(), &chain.wwdr).unwrap();
+        Certificates { dir, chain }
+    })
 }

@@ -38,6 +38,7 @@ mod races;
 mod re_registration;
 mod recovery;
 mod redeem_story;
+mod renewal;
 mod scheduled_updates;
 mod schemes;
 mod spread_pushes;

@@ -367,6 +367,8 @@ fn members_taken(door: &str) -> BTreeSet<String> {
     }
     let takers = [
         "required(\"",
+        "required_time(\"",
+        "time(\"",
         "optional(\"",
         "text(\"",
         "object(\"",

@@ -14,7 +14,7 @@ use platform::{
     language::Language,
     links, merchant,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 mod mail;
 
@@ -49,13 +49,12 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     }
     let downloads = app.store.counts(pass).await?.downloads;
     let link = pass.live_link(downloads, now).ok_or(Failure::NoLink)?;
-    let shown = app.packages.pass_json(app, pass, campaign, now).await?;
-    let text = |name: &str| shown.get(name).and_then(Value::as_str).unwrap_or_default();
     let language = Language::from_accept_language(header_text(&request, header::ACCEPT_LANGUAGE).unwrap_or_default());
+    let shown = app.packages.shown(app, pass, campaign, language, now).await?;
     let mail = Mail {
-        organization: text("organizationName"),
-        title: &offer.title,
-        description: text("description"),
+        organization: shown.text("organizationName"),
+        title: shown.translated(&offer.title),
+        description: shown.text("description"),
         landing_url: &links::landing_url(app, &link.id),
         badge_url: badge_url.as_deref(),
         language,

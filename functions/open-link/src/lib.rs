@@ -16,7 +16,6 @@ use platform::{
     language::Language,
     links,
 };
-use serde_json::Value;
 
 mod download;
 mod page;
@@ -93,25 +92,26 @@ async fn landing(
     campaign: &Campaign,
     now: Timestamp,
 ) -> Result<Response<Body>, Failure> {
-    let shown = app.packages.pass_json(app, pass, campaign, now).await?;
-    let text = |name: &str| shown.get(name).and_then(Value::as_str);
+    let language = language(request);
+    let shown = app.packages.shown(app, pass, campaign, language, now).await?;
     let offer = pass.offer(campaign)?;
     let state = match &pass.state {
         PassState::Redeemable if pass.is_expired(campaign, now)? => page::PassState::Expired,
+        PassState::Redeemable if offer.redeemable_from.is_some_and(|from| now < from) => page::PassState::NotYet,
         PassState::Redeemable => page::PassState::Redeemable,
         PassState::Redeemed { .. } | PassState::Finished => page::PassState::Used,
         PassState::Voided { .. } => page::PassState::Voided,
     };
     let landing = Landing {
-        organization: text("organizationName").unwrap_or_default(),
-        title: &offer.title,
-        description: text("description").unwrap_or_default(),
-        colors: Colors::from_pass(text("backgroundColor"), text("foregroundColor"), text("labelColor")),
+        organization: shown.text("organizationName"),
+        title: shown.translated(&offer.title),
+        description: shown.text("description"),
+        colors: Colors::from_pass(shown.raw("backgroundColor"), shown.raw("foregroundColor"), shown.raw("labelColor")),
         download_path: &format!("{url}.pkpass"),
         link: url,
         device: page::device_from_user_agent(header_text(request, header::USER_AGENT).unwrap_or_default()),
         state,
-        language: language(request),
+        language,
     };
     let page = landing.render().map_err(|error| Fault::new("rendering the landing page", error))?;
     Ok(answer::html(StatusCode::OK, page))

@@ -55,6 +55,8 @@ pub(crate) fn device_from_user_agent(user_agent: &str) -> Device {
 pub(crate) enum PassState {
     /// The offer can be redeemed.
     Redeemable,
+    /// The offer's time has not come.
+    NotYet,
     /// The offer was redeemed; the same pass may carry another one later.
     Used,
     /// The merchant took the pass back.
@@ -95,13 +97,14 @@ impl Landing<'_> {
         let words = Words::of(self.language);
         let action = match (self.state, self.device) {
             (PassState::Voided | PassState::Expired, _) => Action::Nothing,
-            (PassState::Redeemable | PassState::Used, Device::Apple) => Action::Add,
-            (PassState::Redeemable | PassState::Used, Device::Other) => {
+            (PassState::Redeemable | PassState::NotYet | PassState::Used, Device::Apple) => Action::Add,
+            (PassState::Redeemable | PassState::NotYet | PassState::Used, Device::Other) => {
                 Action::Scan { code: qr_svg(self.link).map_err(askama::Error::custom)? }
             }
         };
         let (state, note) = match self.state {
             PassState::Redeemable => (words.redeemable, None),
+            PassState::NotYet => (words.not_yet, Some(words.not_yet_note)),
             PassState::Used => (words.used, Some(words.used_note)),
             PassState::Voided => (words.voided, Some(words.voided_note)),
             PassState::Expired => (words.expired, Some(words.expired_note)),

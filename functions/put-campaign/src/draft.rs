@@ -44,8 +44,8 @@ fn offer(fields: &mut Fields) -> Option<Offer> {
     let offer_id = fields.required("offerId");
     let title = fields.required("title");
     let redemption_limit = fields.optional("redemptionLimit");
-    let redeemable_from = fields.optional("redeemableFrom");
-    let redeemable_until = fields.optional("redeemableUntil");
+    let redeemable_from = fields.time("redeemableFrom");
+    let redeemable_until = fields.time("redeemableUntil");
     let overlay = fields.object("overlay", input::overlay).unwrap_or_default();
     let benefit = fields.optional("benefit");
     let (offer_id, title) = offer_id.zip(title)?;

@@ -34,8 +34,8 @@ fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
     if target.is_none() {
         fields.wrong("target", "must be {\"campaignId\"} or {\"passTypeIdentifier\", \"serialNumber\"}");
     }
-    let at: Option<Timestamp> = fields.required("at");
-    let until = fields.optional("until");
+    let at = fields.required_time("at");
+    let until = fields.time("until");
     let every = fields.optional("every");
     let time_zone = fields.text("timeZone", 64).unwrap_or_else(|| "UTC".to_owned());
     let overlay: Option<Overlay> = fields.object("overlay", input::overlay);

@@ -8,6 +8,7 @@ use platform::{
     App, Audience, Fault, Function, Handler,
     http::{self as answer, Failure, header_text},
     phone,
+    telemetry::{self, Unit},
 };
 
 /// The door.
@@ -31,11 +32,21 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
         let package = app.packages.package(app, pass, campaign, now).await?;
+        // The first phone to fetch what changed. The pass as it was issued is no update: nobody waited for it.
+        let fetched = pass.effective_version(campaign);
+        let first = pass.fetched.map_or(fetched.version > 1, |earlier| earlier < fetched);
+        if first && *request.method() == Method::GET {
+            let waited = now.duration_since(pass.shown_since(campaign)).as_secs_f64();
+            telemetry::metric("TimeToWallet", Unit::Seconds, waited, &[], now);
+        }
         answer::bytes(StatusCode::OK, "application/vnd.apple.pkpass", package)
     };
     // A phone that asks by HEAD does not have the package yet.
-    if *request.method() == Method::GET {
-        app.store.note_fetched(&stored, pass.effective_version(campaign), now).await?;
+    if *request.method() == Method::GET
+        && let Err(fault) = app.store.note_fetched(&stored, pass.effective_version(campaign), now).await
+    {
+        // The pass goes out all the same; without the note it may be listed once more.
+        tracing::warn!(fault = fault.chain(), "a fetch was not noted");
     }
     let date =
         HeaderValue::from_str(&last_modified.to_header()).map_err(|error| Fault::new("writing a date", error))?;

@@ -5,6 +5,7 @@ use platform::{
     App, Fault, Function, Handler,
     queues::LONGEST_DELAY,
     store::{Intent, SHARDS},
+    telemetry::{self, Unit},
 };
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ pub const FUNCTION: Function =
 const YOUNG: SignedDuration = SignedDuration::from_secs(10);
 /// A message sent by the sweep is given this long before it is sent again: a little less than the sweep's minute.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(50);
+/// What is due for longer was lost somewhere, or its worker fails: twice the sweep's own minute.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(120);
 
 /// Whether the queues still hold what was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +31,13 @@ enum Queues {
 
 async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
     let queues = if event.get("queuesLost") == Some(&Value::Bool(true)) { Queues::Lost } else { Queues::Kept };
+    let mut overdue = 0_u32;
     for shard in 0..SHARDS {
         let mut after = None;
         loop {
             let (intents, next) = app.store.due(shard, now + LONGEST_DELAY, after.as_ref()).await?;
+            let late = intents.iter().filter(|intent| is_overdue(intent, now)).count();
+            overdue = overdue.saturating_add(u32::try_from(late).unwrap_or(u32::MAX));
             let to_send: Vec<Intent> =
                 intents.into_iter().filter(|intent| needs_message(intent, queues, now)).collect();
             app.queues.send_after_commit(&to_send, now).await;
@@ -44,7 +50,14 @@ async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
             }
         }
     }
+    // Zero is said too: silence means that the sweep does not run.
+    telemetry::metric("OverdueIntents", Unit::Count, f64::from(overdue), &[], now);
     Ok(())
+}
+
+/// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer.
+fn is_overdue(intent: &Intent, now: Timestamp) -> bool {
+    now.duration_since(intent.due) > OVERDUE && intent.cursor.is_none()
 }
 
 fn needs_message(intent: &Intent, queues: Queues, now: Timestamp) -> bool {
@@ -82,6 +95,18 @@ mod tests {
         assert!(!needs_message(&overdue(Some("2026-11-23T11:59:30Z")), Queues::Kept, now));
         assert!(needs_message(&overdue(Some("2026-11-23T11:59:00Z")), Queues::Kept, now));
         assert!(!needs_message(&intent("2026-11-23T11:59:59Z", "2026-11-23T11:59:59Z", None), Queues::Kept, now));
+    }
+
+    #[test]
+    fn late_is_what_is_due_for_two_minutes_and_has_not_begun() {
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let due = |due| intent(due, "2026-11-23T11:00:00Z", None);
+        assert!(is_overdue(&due("2026-11-23T11:57:59Z"), now));
+        assert!(!is_overdue(&due("2026-11-23T11:58:00Z"), now));
+        assert!(!is_overdue(&due("2026-11-23T12:10:00Z"), now));
+        let mut begun = due("2026-11-23T11:00:00Z");
+        begun.cursor = Some("DEVICE#1".to_owned());
+        assert!(!is_overdue(&begun, now));
     }
 
     #[test]

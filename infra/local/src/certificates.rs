@@ -156,14 +156,26 @@ impl Authority {
     /// # Errors
     /// When OpenSSL fails.
     pub fn intermediate(&self, validity: Validity) -> Result<Self, CertificateError> {
-        let key = new_key()?;
-        let subject = name(&[
+        let subject = [
             ("CN", "Throw-away Worldwide Developer Relations Certification Authority"),
             ("OU", "G4"),
             ("O", ORGANIZATION),
             ("C", "DE"),
-        ])?;
-        let mut builder = start(&subject, &key, validity)?;
+        ];
+        self.intermediate_named(&subject, validity)
+    }
+
+    /// The same under another name.
+    ///
+    /// # Errors
+    /// When OpenSSL fails.
+    pub(crate) fn intermediate_named(
+        &self,
+        subject: &[(&str, &str)],
+        validity: Validity,
+    ) -> Result<Self, CertificateError> {
+        let key = new_key()?;
+        let mut builder = start(&name(subject)?, &key, validity)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         append_authority_extensions(&mut builder, Some(&self.certificate))?;
         append_der(&mut builder, WWDR_INTERMEDIATE, DER_NULL)?;
@@ -326,11 +338,13 @@ fn is_usable(files: &IdentityFiles) -> Result<bool, CertificateError> {
         && wwdr.verify(root.public_key()?.as_ref())?)
 }
 
-fn new_key() -> Result<PKey<Private>, ErrorStack> {
+/// An RSA key of the size Apple issues certificates for.
+pub(crate) fn new_key() -> Result<PKey<Private>, ErrorStack> {
     PKey::from_rsa(Rsa::generate(KEY_BITS)?)
 }
 
-fn name(entries: &[(&str, &str)]) -> Result<X509Name, ErrorStack> {
+/// A name of these parts, by their short names (`CN`, `UID`, …).
+pub(crate) fn name(entries: &[(&str, &str)]) -> Result<X509Name, ErrorStack> {
     let mut builder = X509NameBuilder::new()?;
     for (key, value) in entries {
         builder.append_entry_by_text(key, value)?;

@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::certificates_command::{self, CertificatesCommand, CertificatesError, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::demo::{self, DemoError, Ink};
 use crate::start::{Local, Options, Persistence, Sample, Schedule};
@@ -20,8 +21,9 @@ use crate::start::{Local, Options, Persistence, Sample, Schedule};
 /// What the contract promises for flags, ports and directories that cannot be used.
 const CANNOT_START: u8 = 2;
 
-/// The default log filter. The embedded DynamoDB warns of every refused condition, which is how the store works.
-const QUIET: &str = "warn,dynoxide=error";
+/// The default log filter. The embedded DynamoDB warns of every refused condition, which is how the store works; AWS's
+/// configuration of every place where it looked for a region, before the error that says there is none.
+const QUIET: &str = "warn,dynoxide=error,aws_config=error";
 
 /// Runs the whole Passloop service on this machine: every function, with an embedded DynamoDB, S3, SQS and APNs.
 #[derive(Debug, Parser)]
@@ -44,10 +46,13 @@ struct Arguments {
 }
 
 /// What else it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
 enum Command {
     /// Plays one phone and one till against a service of their own, in this terminal
     Demo,
+    /// Apple's certificates: request one, import it, check what is there
+    #[command(subcommand)]
+    Certificates(CertificatesCommand),
 }
 
 const ENVIRONMENT: &str = "\
@@ -69,6 +74,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
                 Err(_) => ExitCode::FAILURE,
             };
         }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return refuse("certificates: name a command: request, import or check (see --help)");
+        }
         Err(error) => return refuse(&first_line(&error)),
     };
     start_logging(variables.get("RUST_LOG").map(String::as_str));
@@ -78,7 +86,29 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
     };
     match arguments.command {
         Some(Command::Demo) => runtime.block_on(play(ink(&variables))),
+        Some(Command::Certificates(command)) => {
+            let outcome = certificates_command::run(&command, &variables, jiff::Timestamp::now());
+            print(runtime.block_on(outcome))
+        }
         None => runtime.block_on(serve(options(arguments, variables))),
+    }
+}
+
+/// What a certificates command says, and 0 when all is well, else 1.
+fn print(outcome: Result<Outcome, CertificatesError>) -> ExitCode {
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            say(&one_line(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let printed = std::io::stderr()
+        .write_all(outcome.notes.as_bytes())
+        .and_then(|()| std::io::stdout().write_all(outcome.result.as_bytes()));
+    match (printed, outcome.verdict) {
+        (Ok(()), Verdict::Good) => ExitCode::SUCCESS,
+        (Ok(()), Verdict::Bad) | (Err(_), _) => ExitCode::FAILURE,
     }
 }
 
@@ -229,6 +259,14 @@ mod tests {
     fn the_demo_is_a_command_of_its_own() {
         assert_eq!(parse(&["demo"]).unwrap().command, Some(Command::Demo));
         assert_eq!(parse(&[]).unwrap().command, None);
+    }
+
+    #[test]
+    fn certificates_are_a_command_with_commands_of_its_own() {
+        let arguments = parse(&["certificates", "check", ".passloop/certificates"]).unwrap();
+        assert!(matches!(arguments.command, Some(Command::Certificates(CertificatesCommand::Check(_)))));
+        // What the line about a missing command stands for.
+        assert_eq!(parse(&["certificates"]).unwrap_err().kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod apns;
 mod aws;
 pub mod certificates;
+mod certificates_command;
 pub mod cli;
 mod clock;
 mod data_dir;

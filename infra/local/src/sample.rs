@@ -62,20 +62,31 @@ pub struct SamplePass {
     pub download_url: String,
 }
 
-/// Loads template and campaign, and issues a pass. A restart gives the same pass again while there is something left
+/// What an earlier start left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum There {
+    /// Nothing yet.
+    Nothing,
+    /// The campaign, perhaps changed since: it is the merchant's now.
+    Campaign,
+}
+
+/// Loads template and campaign unless they are there, and issues a pass. A restart gives the same pass again while there is something left
 /// to redeem on it.
 ///
 /// # Errors
 /// When the service refuses; the message carries its answer.
-pub(crate) async fn load(base_url: &str, key: &str, pass_type: &str) -> anyhow::Result<SamplePass> {
+pub(crate) async fn load(base_url: &str, key: &str, pass_type: &str, there: There) -> anyhow::Result<SamplePass> {
     // The service is on this machine, whatever proxy the environment names.
     let client = Client::builder().no_proxy().build()?;
     let merchant = Merchant { client, base: format!("{base_url}/merchant/v1"), key };
-    let template = merchant.put(&format!("templates/{CAMPAIGN}")).header("content-type", "application/zip");
-    send(template.body(template_archive()?)).await.context("the sample template")?;
-    let mut campaign: Value = serde_json::from_str(CAMPAIGN_JSON).context("sample/campaign.json")?;
-    campaign["passTypeIdentifier"] = pass_type.into();
-    send(merchant.put(&format!("campaigns/{CAMPAIGN}")).json(&campaign)).await.context("the sample campaign")?;
+    if there == There::Nothing {
+        let template = merchant.put(&format!("templates/{CAMPAIGN}")).header("content-type", "application/zip");
+        send(template.body(template_archive()?)).await.context("the sample template")?;
+        let mut campaign: Value = serde_json::from_str(CAMPAIGN_JSON).context("sample/campaign.json")?;
+        campaign["passTypeIdentifier"] = pass_type.into();
+        send(merchant.put(&format!("campaigns/{CAMPAIGN}")).json(&campaign)).await.context("the sample campaign")?;
+    }
     let issue = serde_json::json!({"campaignId": CAMPAIGN, "holder": {"name": "Alex Example"}});
     let mut latest = None;
     for attempt in 0..MAX_USED_UP {

@@ -197,8 +197,9 @@ impl Local {
         };
         if options.sample == Sample::Load {
             let description = &local.description;
-            let pass =
-                sample::load(&description.base_url, &description.merchant_key, &description.pass_type_identifier);
+            let there = local.sample_there().await?;
+            let (base_url, key) = (&description.base_url, &description.merchant_key);
+            let pass = sample::load(base_url, key, &description.pass_type_identifier, there);
             local.sample = Some(pass.await.context("cannot load the sample campaign")?);
         }
         // The queues of an earlier run are gone, and with them whatever they held.
@@ -209,6 +210,17 @@ impl Local {
 }
 
 impl Local {
+    /// Whether an earlier start loaded the sample campaign.
+    async fn sample_there(&self) -> anyhow::Result<sample::There> {
+        let campaign = self
+            .app
+            .store
+            .campaign(MERCHANT, &sample::CAMPAIGN.parse()?)
+            .await
+            .map_err(|fault| anyhow::anyhow!(fault.chain()))?;
+        Ok(campaign.map_or(sample::There::Nothing, |_| sample::There::Campaign))
+    }
+
     /// Where it answers, without a trailing slash.
     #[must_use]
     pub fn base_url(&self) -> &str {
@@ -388,7 +400,7 @@ async fn connect(
     clock: &Clock,
     schedule: Schedule,
 ) -> anyhow::Result<EventSources> {
-    let client = platform::app::sqs(&platform::app::sdk_config(&app.config).await, &app.config);
+    let client = platform::app::sqs(&platform::app::sdk_config(&app.config.aws).await, &app.config);
     let around = event_sources::Surroundings { app: Arc::clone(app), clock: clock.clone(), client };
     let mut sources = EventSources::new();
     for source in &template.queue_sources {

@@ -1,8 +1,10 @@
 //! Signing identities: a pass type's certificate, its key and Apple's intermediate, examined before they sign anything
 //! (reference 3.3, 3.4).
 
+mod certificate;
 mod extensions;
 mod load;
+pub mod wwdr;
 
 use std::fmt;
 
@@ -13,6 +15,7 @@ use openssl::{
     x509::X509,
 };
 
+pub use certificate::Certificate;
 pub use load::{IdentityError, IdentityProblem, Which};
 
 use crate::identifiers::{PassTypeIdentifier, TeamIdentifier};
@@ -32,6 +35,7 @@ pub struct SigningIdentity {
     pass_type_identifier: PassTypeIdentifier,
     team_identifier: TeamIdentifier,
     fingerprint: [u8; 32],
+    valid_from: jiff::Timestamp,
     valid_until: jiff::Timestamp,
     leaf_der: Vec<u8>,
     intermediate_der: Vec<u8>,
@@ -91,6 +95,11 @@ impl SigningIdentity {
         self.fingerprint
     }
 
+    /// The start of validity of the certificate or of its intermediate, whichever comes last.
+    pub fn valid_from(&self) -> jiff::Timestamp {
+        self.valid_from
+    }
+
     /// The end of validity of the certificate or of its intermediate, whichever comes first.
     pub fn valid_until(&self) -> jiff::Timestamp {
         self.valid_until
@@ -98,13 +107,24 @@ impl SigningIdentity {
 
     /// Whole days until [`SigningIdentity::valid_until`]; negative after it.
     pub fn days_left(&self, now: jiff::Timestamp) -> i64 {
-        const SECONDS_PER_DAY: i64 = 86_400;
-        self.valid_until.as_second().saturating_sub(now.as_second()).div_euclid(SECONDS_PER_DAY)
+        certificate::days_between(now, self.valid_until)
     }
 
-    /// The certificate and its intermediate as PEM, in this order.
-    pub fn chain_pem(&self) -> Result<Vec<u8>, SigningError> {
-        Ok([self.leaf.to_pem()?, self.intermediate.to_pem()?].concat())
+    /// Of several identities of one pass type the greatest signs: the one valid longest. All that one intermediate
+    /// issued are valid at most as long as it is; then it is the one issued last. The order is total, or two processes
+    /// would each sign what the other has signed already.
+    pub fn precedence(&self) -> impl Ord + use<> {
+        (self.valid_until, self.valid_from, self.fingerprint)
+    }
+
+    /// The certificate.
+    pub fn certificate(&self) -> Certificate {
+        Certificate::from(self.leaf.clone())
+    }
+
+    /// Apple's intermediate that issued it.
+    pub fn intermediate(&self) -> Certificate {
+        Certificate::from(self.intermediate.clone())
     }
 
     /// The certificate and its intermediate as DER, in this order: the client's chain for APNs.

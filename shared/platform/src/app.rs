@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use crate::{
     Config, Fault,
     apns::{Apns, ApnsSettings},
+    config::AwsVariables,
     identities::Identities,
     keys::Keys,
     packages::Packages,
@@ -48,7 +49,7 @@ pub enum StartError {
 impl App {
     /// Prepares the clients; opens no connection.
     pub async fn new(config: Config) -> Result<App, StartError> {
-        let sdk = sdk_config(&config).await;
+        let sdk = sdk_config(&config.aws).await;
         let extra_roots_pem = config.apns_ca_file.as_ref().map(std::fs::read).transpose();
         let extra_roots_pem = extra_roots_pem.map_err(StartError::ApnsCaFile)?;
         let apns = Apns::new(ApnsSettings { endpoint: config.apns_endpoint.clone(), extra_roots_pem })?;
@@ -56,7 +57,7 @@ impl App {
             store: Store::new(dynamodb(&sdk, &config), config.table_name.clone()),
             packages: Packages::new(s3(&sdk, &config), config.bucket_name.clone()),
             queues: Queues::new(sqs(&sdk, &config), &config),
-            identities: Identities::new(&config, &sdk),
+            identities: Identities::new(config.signing_identities.clone(), &config.aws, &sdk),
             keys: Keys::default(),
             apns,
             config,
@@ -71,7 +72,7 @@ impl App {
 }
 
 /// The SDK's shared settings: explicit where the variables are given, else the SDK's own chain.
-pub async fn sdk_config(config: &Config) -> SdkConfig {
+pub async fn sdk_config(aws: &AwsVariables) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(5))
@@ -80,10 +81,10 @@ pub async fn sdk_config(config: &Config) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts);
-    if let Some(region) = &config.aws.region {
+    if let Some(region) = &aws.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    if let Some((id, secret, token)) = &config.aws.credentials {
+    if let Some((id, secret, token)) = &aws.credentials {
         let credentials = Credentials::new(id.clone(), secret.clone(), token.clone(), None, "environment");
         loader = loader.credentials_provider(credentials);
     }

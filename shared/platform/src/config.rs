@@ -55,6 +55,24 @@ pub struct AwsVariables {
     pub secrets_manager_endpoint: Option<String>,
 }
 
+impl AwsVariables {
+    /// Reads the SDK's variables from any environment. An empty value counts as none.
+    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> AwsVariables {
+        let lookup = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let endpoint_of = |name: &str| lookup(name).or_else(|| lookup("AWS_ENDPOINT_URL"));
+        AwsVariables {
+            region: lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION")),
+            credentials: lookup("AWS_ACCESS_KEY_ID")
+                .zip(lookup("AWS_SECRET_ACCESS_KEY"))
+                .map(|(id, secret)| (id, secret, lookup("AWS_SESSION_TOKEN"))),
+            dynamodb_endpoint: endpoint_of("AWS_ENDPOINT_URL_DYNAMODB"),
+            s3_endpoint: endpoint_of("AWS_ENDPOINT_URL_S3"),
+            sqs_endpoint: endpoint_of("AWS_ENDPOINT_URL_SQS"),
+            secrets_manager_endpoint: endpoint_of("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        }
+    }
+}
+
 impl fmt::Debug for AwsVariables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwsVariables").field("region", &self.region).finish_non_exhaustive()
@@ -142,21 +160,12 @@ impl Config {
                 Duration::ZERO
             }
         };
-        let endpoint_of = |name: &str| lookup(name).or_else(|| lookup("AWS_ENDPOINT_URL"));
-        let aws = AwsVariables {
-            region: lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION")),
-            credentials: lookup("AWS_ACCESS_KEY_ID")
-                .zip(lookup("AWS_SECRET_ACCESS_KEY"))
-                .map(|(id, secret)| (id, secret, lookup("AWS_SESSION_TOKEN"))),
-            dynamodb_endpoint: endpoint_of("AWS_ENDPOINT_URL_DYNAMODB"),
-            s3_endpoint: endpoint_of("AWS_ENDPOINT_URL_S3"),
-            sqs_endpoint: endpoint_of("AWS_ENDPOINT_URL_SQS"),
-            secrets_manager_endpoint: endpoint_of("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-        };
+        let aws = AwsVariables::from_variables(lookup);
         for (name, url) in [
             ("AWS_ENDPOINT_URL_DYNAMODB", &aws.dynamodb_endpoint),
             ("AWS_ENDPOINT_URL_S3", &aws.s3_endpoint),
             ("AWS_ENDPOINT_URL_SQS", &aws.sqs_endpoint),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &aws.secrets_manager_endpoint),
         ] {
             if let Some(url) = url
                 && parse_url(url).is_none()

@@ -1,205 +1,223 @@
-//! Signing identities: read once per process, chosen by pass type.
+//! Signing identities: read from where `SIGNING_IDENTITIES` says, kept for a quarter of an hour, chosen by pass type.
+//!
+//! A pass type may have several, while its certificate is being renewed. The one valid longest signs *and* pushes: APNs
+//! takes any valid certificate of the topic, so nothing would be gained by pushing with the older. The older serves
+//! where the newer is not there yet: in processes that have not read again, and wherever the newer cannot be used.
+
+mod source;
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use aws_config::SdkConfig;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
-use passkit::{identifiers::PassTypeIdentifier, signing::SigningIdentity};
-use serde::Deserialize;
-use tokio::sync::OnceCell;
+use jiff::{SignedDuration, Timestamp};
+use passkit::{
+    identifiers::PassTypeIdentifier,
+    signing::{IdentityError, SigningIdentity},
+};
+use tokio::sync::Mutex;
 
-use crate::{Config, Fault, config::SigningIdentitiesSource};
+use crate::{
+    Fault,
+    config::{AwsVariables, SigningIdentitiesSource},
+    telemetry::{self, Unit},
+};
+
+/// How long identities are kept before they are read again. A renewed certificate takes effect within it.
+pub const READ_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(15);
+/// The same where something could not be read the last time.
+pub const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(1);
+
+/// Identities by pass type, of each the one valid longest first.
+pub type ByPassType = HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>>;
 
 /// The certificates and keys of one stack.
 pub struct Identities {
-    source: SigningIdentitiesSource,
-    secrets: aws_sdk_secretsmanager::Client,
-    loaded: OnceCell<HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>>>,
+    source: Source,
+    kept: RwLock<Option<Kept>>,
+    /// Held by whoever reads the source, so that only one does.
+    reading: Mutex<()>,
 }
 
-/// A secret of Secrets Manager that holds one identity: PEM texts, or a PKCS#12 archive in base64.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Secret {
-    certificate: Option<String>,
-    key: Option<String>,
-    passphrase: Option<String>,
-    p12: Option<String>,
-    password: Option<String>,
-    #[serde(default)]
-    intermediates: Vec<String>,
+enum Source {
+    Directory(PathBuf),
+    SecretsManager { client: aws_sdk_secretsmanager::Client, prefix: String },
 }
 
-/// The raw parts of an identity, wherever they came from.
-enum Parts {
-    Separate { certificate: Vec<u8>, key: Vec<u8>, passphrase: Option<String> },
-    Archive { p12: Vec<u8>, password: String },
+/// What was read, and until when it is good.
+#[derive(Clone)]
+struct Kept {
+    by_pass_type: Arc<ByPassType>,
+    /// By the name of the sub-directory or secret.
+    by_name: Arc<HashMap<String, Arc<SigningIdentity>>>,
+    read_again_at: Timestamp,
+}
+
+/// One identity of the source, examined.
+pub struct Examined {
+    /// The name of its sub-directory or secret.
+    pub name: String,
+    /// The identity, or why it cannot be used.
+    pub identity: Result<SigningIdentity, Unusable>,
+}
+
+/// Why an identity cannot be used. Holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Its parts are there and do not do.
+    #[error(transparent)]
+    Refused(#[from] IdentityError),
+    /// Its parts are not there, or not in the shape they should have.
+    #[error("{0}")]
+    Incomplete(String),
+    /// It could not be read.
+    #[error("{}", .0.chain())]
+    Unread(Fault),
 }
 
 impl Identities {
-    /// Over the source that the environment names; nothing is read yet.
-    pub fn new(config: &Config, sdk: &SdkConfig) -> Identities {
-        let mut builder = aws_sdk_secretsmanager::config::Builder::from(sdk);
-        builder.set_endpoint_url(config.aws.secrets_manager_endpoint.clone());
-        Identities {
-            source: config.signing_identities.clone(),
-            secrets: aws_sdk_secretsmanager::Client::from_conf(builder.build()),
-            loaded: OnceCell::new(),
+    /// Over a source; nothing is read yet. `aws` names the endpoint, if it is not AWS's own.
+    pub fn new(source: SigningIdentitiesSource, aws: &AwsVariables, sdk: &SdkConfig) -> Identities {
+        match source {
+            SigningIdentitiesSource::Directory(directory) => Identities::in_directory(directory),
+            SigningIdentitiesSource::SecretsManager(prefix) => {
+                let mut builder = aws_sdk_secretsmanager::config::Builder::from(sdk);
+                builder.set_endpoint_url(aws.secrets_manager_endpoint.clone());
+                let client = aws_sdk_secretsmanager::Client::from_conf(builder.build());
+                Identities::over(Source::SecretsManager { client, prefix })
+            }
         }
     }
 
-    /// The identity that signs and pushes passes of this type: of several, the one valid longest.
+    /// Over a directory, without AWS; nothing is read yet.
+    pub fn in_directory(directory: PathBuf) -> Identities {
+        Identities::over(Source::Directory(directory))
+    }
+
+    fn over(source: Source) -> Identities {
+        Identities { source, kept: RwLock::default(), reading: Mutex::default() }
+    }
+
+    /// The identity that signs and pushes passes of this type: of those valid now, the one valid longest.
+    ///
+    /// # Errors
+    /// The source cannot be read, or holds no usable identity at all.
     pub async fn of(
         &self,
         pass_type: &PassTypeIdentifier,
         now: Timestamp,
     ) -> Result<Option<Arc<SigningIdentity>>, Fault> {
         let all = self.all(now).await?;
-        Ok(all.get(pass_type).and_then(|identities| identities.first()).cloned())
+        let mut of_type = all.get(pass_type).into_iter().flatten();
+        // Kept ones may have run out since they were read.
+        Ok(of_type.find(|identity| (identity.valid_from()..=identity.valid_until()).contains(&now)).cloned())
     }
 
-    /// Every identity, by pass type, the one valid longest first.
-    pub async fn all(&self, now: Timestamp) -> Result<&HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>>, Fault> {
-        self.loaded.get_or_try_init(|| self.load(now)).await
-    }
-
-    async fn load(&self, now: Timestamp) -> Result<HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>>, Fault> {
-        let found = match &self.source {
-            SigningIdentitiesSource::Directory(directory) => in_directory(directory)?,
-            SigningIdentitiesSource::SecretsManager(prefix) => self.in_secrets_manager(prefix).await?,
+    /// Every identity, read when it has to be. While one caller reads again, the others go on with what there is; where
+    /// reading again fails, all do. A first reading that fails is kept by nobody.
+    ///
+    /// # Errors
+    /// As [`Identities::of`].
+    pub async fn all(&self, now: Timestamp) -> Result<Arc<ByPassType>, Fault> {
+        let earlier = self.kept();
+        let fresh = |kept: &Kept| now < kept.read_again_at;
+        let _reading = match &earlier {
+            Some(kept) if fresh(kept) => return Ok(Arc::clone(&kept.by_pass_type)),
+            Some(kept) => match self.reading.try_lock() {
+                Ok(reading) => reading,
+                Err(_) => return Ok(Arc::clone(&kept.by_pass_type)),
+            },
+            None => self.reading.lock().await,
         };
-        let mut identities: HashMap<PassTypeIdentifier, Vec<Arc<SigningIdentity>>> = HashMap::new();
+        // Somebody else may have read while we waited.
+        let earlier = self.kept();
+        if let Some(kept) = earlier.as_ref().filter(|kept| fresh(kept)) {
+            return Ok(Arc::clone(&kept.by_pass_type));
+        }
+        let kept = match (self.read(earlier.as_ref(), now).await, earlier) {
+            (Ok(kept), _) => kept,
+            (Err(fault), Some(earlier)) => {
+                tracing::error!(fault = fault.chain(), "identities cannot be read again; the earlier ones stay");
+                Kept { read_again_at: now + TRY_AGAIN_AFTER, ..earlier }
+            }
+            (Err(fault), None) => return Err(fault),
+        };
+        let all = Arc::clone(&kept.by_pass_type);
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok(all)
+    }
+
+    /// Every identity the source names, usable or not, in the order of their names. Read now, kept by nobody.
+    ///
+    /// # Errors
+    /// The source itself cannot be read.
+    pub async fn examine(&self, now: Timestamp) -> Result<Vec<Examined>, Fault> {
+        let mut found = match &self.source {
+            Source::Directory(directory) => source::in_directory(directory)?,
+            Source::SecretsManager { client, prefix } => source::in_secrets_manager(client, prefix).await?,
+        };
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        let examined = found.into_iter().map(|found| Examined {
+            name: found.name,
+            identity: found.parts.and_then(|parts| Ok(parts.examine(now)?)),
+        });
+        Ok(examined.collect())
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn read(&self, earlier: Option<&Kept>, now: Timestamp) -> Result<Kept, Fault> {
+        let mut by_name = HashMap::new();
         let mut unusable = Vec::new();
-        for (name, parts, intermediates) in found {
-            let identity = match parts {
-                Parts::Separate { certificate, key, passphrase } => {
-                    SigningIdentity::from_parts(&certificate, &key, passphrase.as_deref(), &intermediates, now)
-                }
-                Parts::Archive { p12, password } => SigningIdentity::from_pkcs12(&p12, &password, &intermediates, now),
-            };
+        let mut read_again_at = now + READ_AGAIN_AFTER;
+        for Examined { name, identity } in self.examine(now).await? {
             match identity {
                 Ok(identity) => {
                     tracing::info!(identity = %name, pass_type = %identity.pass_type_identifier(), days_left = identity.days_left(now), "certificate");
-                    identities.entry(identity.pass_type_identifier().clone()).or_default().push(Arc::new(identity));
+                    by_name.insert(name, Arc::new(identity));
                 }
-                // One bad certificate must not stop the others' passes.
-                Err(error) => {
-                    tracing::error!(identity = %name, %error, "certificate");
-                    unusable.push(format!("{name}: {error}"));
+                // One bad certificate must not stop the others' passes, nor its own as long as an earlier one of its
+                // name is good.
+                Err(problem) => {
+                    tracing::error!(identity = %name, %problem, "certificate");
+                    if let Unusable::Unread(_) = problem {
+                        read_again_at = now + TRY_AGAIN_AFTER;
+                    }
+                    let replaced = earlier.and_then(|kept| kept.by_name.get(&name));
+                    if let Some(replaced) = replaced.filter(|replaced| now <= replaced.valid_until()) {
+                        by_name.insert(name.clone(), Arc::clone(replaced));
+                    }
+                    unusable.push(format!("{name}: {problem}"));
                 }
             }
         }
-        if identities.is_empty() {
+        if by_name.is_empty() {
             let why = if unusable.is_empty() { "none was found".to_owned() } else { unusable.join("; ") };
             return Err(Fault::contradiction(format!("SIGNING_IDENTITIES: no usable identity: {why}")));
         }
-        for of_type in identities.values_mut() {
-            of_type.sort_by_key(|identity| std::cmp::Reverse(identity.valid_until()));
+        let by_pass_type = by_pass_type(&by_name);
+        for signer in by_pass_type.values().filter_map(|of_type| of_type.first()) {
+            // The certificates of one stack last for years: far from where a float is not exact.
+            let days_left = signer.days_left(now) as f64;
+            telemetry::metric("CertificateDaysLeft", Unit::None, days_left, &[], now);
         }
-        Ok(identities)
-    }
-
-    async fn in_secrets_manager(&self, prefix: &str) -> Result<Vec<Found>, Fault> {
-        use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
-        let failed =
-            |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("reading identities (Secrets Manager)", error);
-        let filter = Filter::builder().key(FilterNameStringType::Name).values(prefix).build();
-        let mut pages = self.secrets.list_secrets().filters(filter).into_paginator().send();
-        let mut found = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failed(error.into()))?;
-            for name in page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name) {
-                // The filter matches words anywhere in the name.
-                if !name.starts_with(prefix) {
-                    continue;
-                }
-                let value = self.secrets.get_secret_value().secret_id(&name).send().await;
-                let value = value.map_err(|error| failed(error.into()))?;
-                let secret: Secret = serde_json::from_str(value.secret_string().unwrap_or_default())
-                    .map_err(|_| Fault::contradiction(format!("secret {name} is not an identity in JSON")))?;
-                let intermediates = secret.intermediates.into_iter().map(String::into_bytes).collect();
-                let parts = match (secret.certificate, secret.key, secret.p12) {
-                    (Some(certificate), Some(key), None) => Parts::Separate {
-                        certificate: certificate.into_bytes(),
-                        key: key.into_bytes(),
-                        passphrase: secret.passphrase,
-                    },
-                    (None, None, Some(p12)) => Parts::Archive {
-                        p12: STANDARD.decode(p12.trim()).map_err(|error| failed(error.into()))?,
-                        password: secret.password.unwrap_or_default(),
-                    },
-                    _ => {
-                        let problem = format!("secret {name} must have certificate and key, or p12");
-                        return Err(Fault::contradiction(problem));
-                    }
-                };
-                found.push((name, parts, intermediates));
-            }
-        }
-        Ok(found)
+        Ok(Kept { by_pass_type: Arc::new(by_pass_type), by_name: Arc::new(by_name), read_again_at })
     }
 }
 
-type Found = (String, Parts, Vec<Vec<u8>>);
-
-/// Reads a directory whose sub-directories are identities: `identity.p12` and `password.txt`, or `certificate.pem`
-/// (`.cer`) and `key.pem` and perhaps `passphrase.txt`. Other certificates there, and beside them, are intermediates.
-fn in_directory(directory: &Path) -> Result<Vec<Found>, Fault> {
-    let failed = |error| Fault::new(format!("reading SIGNING_IDENTITIES directory {}", directory.display()), error);
-    let shared = intermediates_in(directory).map_err(failed)?;
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
-        .map_err(failed)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    entries.sort();
-    let mut found = Vec::new();
-    for folder in entries.into_iter().filter(|path| path.is_dir()) {
-        let parts = if folder.join("identity.p12").is_file() {
-            Parts::Archive {
-                p12: std::fs::read(folder.join("identity.p12")).map_err(failed)?,
-                password: line_of(&folder.join("password.txt")).map_err(failed)?.unwrap_or_default(),
-            }
-        } else {
-            let certificates = ["certificate.pem", "certificate.cer"].map(|name| folder.join(name));
-            let Some(certificate) = certificates.into_iter().find(|path| path.is_file()) else { continue };
-            Parts::Separate {
-                certificate: std::fs::read(certificate).map_err(failed)?,
-                key: std::fs::read(folder.join("key.pem")).map_err(failed)?,
-                passphrase: line_of(&folder.join("passphrase.txt")).map_err(failed)?,
-            }
-        };
-        let mut intermediates = intermediates_in(&folder).map_err(failed)?;
-        intermediates.extend(shared.iter().cloned());
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        found.push((name, parts, intermediates));
+fn by_pass_type(by_name: &HashMap<String, Arc<SigningIdentity>>) -> ByPassType {
+    let mut all = ByPassType::new();
+    for identity in by_name.values() {
+        all.entry(identity.pass_type_identifier().clone()).or_default().push(Arc::clone(identity));
     }
-    Ok(found)
-}
-
-/// Certificates in a directory, apart from an identity's own.
-fn intermediates_in(directory: &Path) -> std::io::Result<Vec<Vec<u8>>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let is_certificate = path.extension().is_some_and(|extension| extension == "pem" || extension == "cer");
-        let own = path.file_stem().is_some_and(|stem| stem == "certificate" || stem == "key");
-        if is_certificate && !own && path.is_file() {
-            all.push(std::fs::read(path)?);
-        }
+    for of_type in all.values_mut() {
+        of_type.sort_by_key(|identity| Reverse(identity.precedence()));
     }
-    Ok(all)
-}
-
-fn line_of(file: &Path) -> std::io::Result<Option<String>> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    all
 }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
 use passkit::{
     overlay::{Change, FieldChange, Overlay},
     problem::{Problem, Problems},
@@ -54,6 +55,25 @@ impl Fields {
             }
             Some(_) => self.present(name),
         }
+    }
+
+    /// Takes a time that must be there.
+    pub fn required_time(&mut self, name: &str) -> Option<Timestamp> {
+        if !self.members.contains_key(name) {
+            self.wrong(name, "is required");
+            return None;
+        }
+        self.time(name)
+    }
+
+    /// Takes a time that may be absent or null.
+    pub fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let value: Value = self.optional(name)?;
+        let time = value.as_str().and_then(|text| text.parse().ok());
+        if time.is_none() {
+            self.wrong(name, "must be an RFC 3339 time with a zone, such as 2026-11-27T18:00:00+01:00");
+        }
+        time
     }
 
     fn present<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {

@@ -13,7 +13,7 @@ pub fn landing_url(app: &App, id: &LinkId) -> String {
 
 /// Takes `linkExpiresAt` and `downloadLimit`, each of which may be absent or null: no such term.
 pub fn terms(fields: &mut Fields) -> LinkTerms {
-    let expires_at: Option<Timestamp> = fields.optional("linkExpiresAt");
+    let expires_at: Option<Timestamp> = fields.time("linkExpiresAt");
     let expires_at = expires_at.map(time::to_milliseconds);
     let download_limit: Option<u32> = fields.optional("downloadLimit");
     if download_limit.is_some_and(|limit| !(1..=MAXIMUM_DOWNLOADS).contains(&limit)) {

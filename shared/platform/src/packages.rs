@@ -5,7 +5,7 @@
 //! is built anew, never served.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -22,7 +22,7 @@ use passkit::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{App, Fault};
+use crate::{App, Fault, language::Language};
 
 /// Templates and looks kept in memory by one process. A look of a campaign with large images is under a megabyte, and a
 /// function has 256: beyond this the memory starts anew.
@@ -138,6 +138,21 @@ impl Packages {
         serde_json::from_slice(rendered.pass_json()).map_err(|error| Fault::new("reading our own pass.json", error))
     }
 
+    /// What a reader of this language sees of a pass as it is now.
+    pub async fn shown(
+        &self,
+        app: &App,
+        pass: &Pass,
+        campaign: &Campaign,
+        language: Language,
+        now: Timestamp,
+    ) -> Result<Shown, Fault> {
+        let rendered = self.rendered(app, pass, campaign, now).await?;
+        let pass = serde_json::from_slice(rendered.pass_json());
+        let pass = pass.map_err(|error| Fault::new("reading our own pass.json", error))?;
+        Ok(Shown { pass, translations: rendered.translations(language.tag()) })
+    }
+
     /// What a holder's data makes of a pass, checked: problems name their path in `pass.json`.
     pub async fn check(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Problems, Fault> {
         let identity = signing_identity(app, pass, now).await?;
@@ -174,6 +189,29 @@ async fn signing_identity(app: &App, pass: &Pass, now: Timestamp) -> Result<Arc<
     let pass_type = &pass.identity.pass_type_identifier;
     let identity = app.identities.of(pass_type, now).await?;
     identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {pass_type}")))
+}
+
+/// A pass in one language.
+pub struct Shown {
+    pass: Value,
+    translations: BTreeMap<String, String>,
+}
+
+impl Shown {
+    /// A text of `pass.json` as it is written there: a colour, say.
+    pub fn raw(&self, key: &str) -> Option<&str> {
+        self.pass.get(key).and_then(Value::as_str)
+    }
+
+    /// A text of `pass.json`, translated; empty if there is none.
+    pub fn text(&self, key: &str) -> &str {
+        self.raw(key).map(|text| self.translated(text)).unwrap_or_default()
+    }
+
+    /// A text in the reader's language, if the template translates it.
+    pub fn translated<'a>(&'a self, text: &'a str) -> &'a str {
+        self.translations.get(text).map_or(text, String::as_str)
+    }
 }
 
 /// The per-pass data of a package.

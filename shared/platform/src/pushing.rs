@@ -12,6 +12,7 @@ use crate::{
     apns::{Push, PushOutcome},
     random,
     store::{Event, EventKind, Intent, Registration, Step},
+    telemetry::{self, Unit},
 };
 
 /// Pushes in flight at once over one connection; Apple's servers allow about a thousand streams.
@@ -24,6 +25,8 @@ const TRIES: u32 = 5;
 const WAITS: [u32; 4] = [5, 60, 600, 2400];
 /// The longest wait that an answer of APNs can ask for, in seconds.
 const LONGEST_WAIT: u32 = 3600;
+/// The metric of pushes that are not tried again.
+const LOST: &str = "PushesLost";
 
 /// What became of one page of pushes.
 #[derive(Debug, Default)]
@@ -55,6 +58,14 @@ impl Sent {
         })
     }
 
+    /// The metrics of one page. Those that are zero are said too, since the alarm divides by their sum.
+    fn count(&self, now: Timestamp) {
+        let again = u32::try_from(self.again.len()).unwrap_or(u32::MAX);
+        let outcomes =
+            [("PushesAccepted", self.accepted), ("PushesEnded", self.ended), ("PushesAgain", again), (LOST, self.lost)];
+        telemetry::metrics(&outcomes.map(|(name, count)| (name, Unit::Count, f64::from(count))), &[], now);
+    }
+
     /// The intent to tell the remaining devices again, if there are any and a try is left.
     pub fn try_again(&mut self, pass: &Pass, attempt: u32, now: Timestamp) -> Result<Option<Intent>, Fault> {
         if self.again.is_empty() {
@@ -63,7 +74,9 @@ impl Sent {
         let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
         let Some(&wait) = wait else {
             tracing::error!(devices = self.again.len(), attempt, "pushes given up");
-            self.lost += u32::try_from(self.again.len()).unwrap_or(u32::MAX);
+            let given_up = u32::try_from(self.again.len()).unwrap_or(u32::MAX);
+            telemetry::metric(LOST, Unit::Count, given_up.into(), &[], now);
+            self.lost += given_up;
             self.again.clear();
             return Ok(None);
         };
@@ -132,6 +145,7 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
                 false
             }
             PushOutcome::Stop { reason } => {
+                telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
                 return Err(Fault::contradiction(format!(
                     "APNs refuses our certificate or topic for {topic}: {reason}"
                 )));
@@ -142,5 +156,6 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
             sent.ended += 1;
         }
     }
+    sent.count(now);
     Ok(sent)
 }

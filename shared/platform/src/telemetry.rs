@@ -44,26 +44,40 @@ fn is_metric(metadata: &Metadata<'_>) -> bool {
 pub enum Unit {
     /// Things.
     Count,
+    /// Seconds.
+    Seconds,
+    /// What CloudWatch has no unit for, such as days.
+    None,
 }
 
-/// One value of a metric, as a line of CloudWatch's Embedded Metric Format. Dimensions are few and their values come
-/// from small sets: every combination is a metric that costs money.
+/// One value of a metric. Each has a row in `infra/runbook.md`.
 pub fn metric(name: &str, unit: Unit, value: f64, dimensions: &[(&str, &str)], now: Timestamp) {
-    let line = metric_line(name, unit, value, dimensions, now);
+    metrics(&[(name, unit, value)], dimensions, now);
+}
+
+/// Values of several metrics of one moment, as one line of CloudWatch's Embedded Metric Format. Dimensions are few and
+/// their values come from small sets: every combination is a metric that costs money.
+pub fn metrics(values: &[(&str, Unit, f64)], dimensions: &[(&str, &str)], now: Timestamp) {
+    let line = metric_line(values, dimensions, now);
     tracing::info!(target: METRICS, line);
 }
 
 /// The line (AWS, "Specification: CloudWatch embedded metric format").
-fn metric_line(name: &str, unit: Unit, value: f64, dimensions: &[(&str, &str)], now: Timestamp) -> String {
-    let unit = match unit {
-        Unit::Count => "Count",
-    };
+fn metric_line(values: &[(&str, Unit, f64)], dimensions: &[(&str, &str)], now: Timestamp) -> String {
     let names: Vec<&str> = dimensions.iter().map(|(dimension, _)| *dimension).collect();
     let mut line: Map<String, Value> =
         dimensions.iter().map(|(dimension, value)| ((*dimension).to_owned(), json!(value))).collect();
-    line.insert(name.to_owned(), json!(value));
-    let directive =
-        json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": [{ "Name": name, "Unit": unit }] });
+    let mut definitions = Vec::with_capacity(values.len());
+    for (name, unit, value) in values {
+        let unit = match unit {
+            Unit::Count => "Count",
+            Unit::Seconds => "Seconds",
+            Unit::None => "None",
+        };
+        definitions.push(json!({ "Name": name, "Unit": unit }));
+        line.insert((*name).to_owned(), json!(value));
+    }
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
     line.insert("_aws".to_owned(), json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive] }));
     Value::Object(line).to_string()
 }
@@ -139,7 +153,7 @@ mod tests {
     #[test]
     fn a_metric_is_a_line_of_the_embedded_metric_format() {
         let now = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
-        let line = metric_line("DeviceReports", Unit::Count, 3.0, &[("Cause", "spurious-push")], now);
+        let line = metric_line(&[("DeviceReports", Unit::Count, 3.0)], &[("Cause", "spurious-push")], now);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
             line,
@@ -153,5 +167,15 @@ mod tests {
                 "Cause": "spurious-push",
                 "DeviceReports": 3.0 })
         );
+    }
+
+    #[test]
+    fn several_metrics_of_one_moment_are_one_line() {
+        let line = metric_line(&[("A", Unit::Seconds, 1.5), ("B", Unit::None, -2.0)], &[], Timestamp::UNIX_EPOCH);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Dimensions"], json!([[]]));
+        assert_eq!(directive["Metrics"], json!([{ "Name": "A", "Unit": "Seconds" }, { "Name": "B", "Unit": "None" }]));
+        assert_eq!((&line["A"], &line["B"]), (&json!(1.5), &json!(-2.0)));
     }
 }

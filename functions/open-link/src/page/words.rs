@@ -6,6 +6,8 @@ use platform::language::Language;
 pub(super) struct Words {
     pub(super) code: &'static str,
     pub(super) redeemable: &'static str,
+    pub(super) not_yet: &'static str,
+    pub(super) not_yet_note: &'static str,
     pub(super) used: &'static str,
     pub(super) used_note: &'static str,
     pub(super) voided: &'static str,
@@ -34,6 +36,8 @@ impl Words {
 static ENGLISH: Words = Words {
     code: "en",
     redeemable: "Ready to redeem",
+    not_yet: "Not yet redeemable",
+    not_yet_note: "The time of this offer is still to come. You can add the pass already.",
     used: "Already used",
     used_note: "This offer has been redeemed. If another one follows, it appears in the same pass.",
     voided: "No longer valid",
@@ -53,6 +57,8 @@ static ENGLISH: Words = Words {
 static GERMAN: Words = Words {
     code: "de",
     redeemable: "Einlösbar",
+    not_yet: "Noch nicht einlösbar",
+    not_yet_note: "Die Zeit dieses Angebots kommt noch. Die Karte lässt sich schon jetzt ablegen.",
     used: "Bereits eingelöst",
     used_note: "Dieses Angebot wurde eingelöst. Folgt ein weiteres, erscheint es auf derselben Karte.",
     voided: "Nicht mehr gültig",

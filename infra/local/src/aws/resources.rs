@@ -23,7 +23,7 @@ pub(crate) async fn ensure_queues(
     template: &Template,
     variables: &mut BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
-    let client = sqs(&sdk_config(config).await, config);
+    let client = sqs(&sdk_config(&config.aws).await, config);
     let mut missing = Vec::new();
     for named in &template.queue_variables {
         let given = variables.get(&named.variable).is_some_and(|value| !value.is_empty());
@@ -73,7 +73,7 @@ async fn ensure_dead_letter_queue(client: &aws_sdk_sqs::Client, queue: &Queue) -
 /// # Errors
 /// When DynamoDB or S3 refuses or cannot be reached.
 pub(crate) async fn ensure_table_and_bucket(config: &Config) -> anyhow::Result<()> {
-    let sdk = sdk_config(config).await;
+    let sdk = sdk_config(&config.aws).await;
     ensure_table(&dynamodb(&sdk, config), &config.table_name).await?;
     ensure_bucket(&s3(&sdk, config), config).await
 }

@@ -3,7 +3,6 @@
 use std::{cmp::Ordering, fmt};
 
 use openssl::{
-    asn1::{Asn1Time, Asn1TimeRef},
     error::ErrorStack,
     nid::Nid,
     pkcs12::Pkcs12,
@@ -15,7 +14,9 @@ use sha2::Digest;
 
 use super::{
     SigningIdentity,
+    certificate::{certificates, is_pem, readable, validity},
     extensions::{self, CLIENT_AUTHENTICATION, PASS_SIGNING},
+    wwdr::Download,
 };
 use crate::identifiers::{PassTypeIdentifier, TeamIdentifier};
 
@@ -112,7 +113,8 @@ pub enum IdentityProblem {
     UsageMissing(&'static str),
     /// None of the intermediates issued the certificate.
     #[error(
-        "no intermediate certificate fits: the pass certificate was issued by {issuer} (key identifier {key_identifier}); download it from apple.com/certificateauthority"
+        "no intermediate certificate fits: the pass certificate was issued by {issuer} (key identifier {key_identifier}); {}",
+        Download { issuer }
     )]
     NoIntermediate {
         /// The leaf's issuer, with the OU that names the generation (`G4`).
@@ -229,17 +231,6 @@ fn why_pkcs12(error: &ErrorStack) -> IdentityProblem {
     }
 }
 
-fn is_pem(bytes: &[u8]) -> bool {
-    const BEGIN: &[u8] = b"-----BEGIN";
-    bytes.windows(BEGIN.len()).any(|window| window == BEGIN)
-}
-
-/// Every certificate of a PEM bundle, or the one of a DER file; `None`: neither.
-fn certificates(bytes: &[u8]) -> Option<Vec<X509>> {
-    let read = if is_pem(bytes) { X509::stack_from_pem(bytes) } else { X509::from_der(bytes).map(|one| vec![one]) };
-    read.ok().filter(|certificates| !certificates.is_empty())
-}
-
 fn read_intermediates(files: &[Vec<u8>], own: Vec<X509>, problems: &mut Vec<IdentityProblem>) -> Vec<X509> {
     let mut candidates = own;
     for (index, file) in files.iter().enumerate() {
@@ -293,10 +284,11 @@ fn assemble(
             problems.push(IdentityProblem::UsageMissing(name));
         }
     }
-    let mut valid_until = check_dates(&leaf, Which::Pass, now, &mut problems);
+    let (mut valid_from, mut valid_until) = check_dates(&leaf, Which::Pass, now, &mut problems);
     let intermediate = choose(&leaf, candidates, &mut problems);
     if let Some(intermediate) = &intermediate {
-        valid_until = valid_until.min(check_dates(intermediate, Which::Intermediate, now, &mut problems));
+        let (from, until) = check_dates(intermediate, Which::Intermediate, now, &mut problems);
+        (valid_from, valid_until) = (valid_from.max(from), valid_until.min(until));
     }
     match (pass_type_identifier, team_identifier, intermediate) {
         (Some(pass_type_identifier), Some(team_identifier), Some(intermediate)) if problems.is_empty() => {
@@ -312,6 +304,7 @@ fn assemble(
                 extra,
                 pass_type_identifier,
                 team_identifier,
+                valid_from,
                 valid_until,
                 leaf_der,
             })
@@ -386,38 +379,18 @@ fn choose(leaf: &X509Ref, candidates: &[X509], problems: &mut Vec<IdentityProble
     }
 }
 
-/// `CN=…, OU=G4, O=Apple Inc., C=US`
-fn readable(name: &X509NameRef) -> String {
-    let parts: Vec<String> = name
-        .entries()
-        .map(|entry| {
-            let key = entry.object().nid().short_name().unwrap_or("?");
-            format!("{key}={}", entry.data().to_string().unwrap_or_default())
-        })
-        .collect();
-    parts.join(", ")
-}
-
 fn check_dates(
     certificate: &X509Ref,
     which: Which,
     now: jiff::Timestamp,
     problems: &mut Vec<IdentityProblem>,
-) -> jiff::Timestamp {
-    let from = timestamp(certificate.not_before()).unwrap_or(jiff::Timestamp::MAX);
-    let until = timestamp(certificate.not_after()).unwrap_or(jiff::Timestamp::MIN);
+) -> (jiff::Timestamp, jiff::Timestamp) {
+    let (from, until) = validity(certificate);
     if now < from {
         problems.push(IdentityProblem::NotYetValid { which, from });
     }
     if now > until {
         problems.push(IdentityProblem::Expired { which, on: until });
     }
-    until
-}
-
-fn timestamp(time: &Asn1TimeRef) -> Option<jiff::Timestamp> {
-    const SECONDS_PER_DAY: i64 = 86_400;
-    let difference = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
-    let seconds = i64::from(difference.days) * SECONDS_PER_DAY + i64::from(difference.secs);
-    jiff::Timestamp::from_second(seconds).ok()
+    (from, until)
 }

@@ -174,7 +174,14 @@ fn an_identity_says_what_its_certificate_says() {
         identity.tls_chain(),
         [CHAIN.leaf.certificate.to_der().unwrap(), CHAIN.intermediate.certificate.to_der().unwrap()]
     );
-    assert_eq!(X509::stack_from_pem(&identity.chain_pem().unwrap()).unwrap().len(), 2);
+    let [certificate, intermediate] = [identity.certificate(), identity.intermediate()];
+    assert_eq!(certificate.fingerprint().unwrap(), identity.fingerprint());
+    assert_eq!(certificate.issuer(), intermediate.subject());
+    assert_eq!(certificate.serial_number(), "07");
+    assert_eq!(intermediate.to_pem().unwrap(), CHAIN.intermediate.pem());
+    // The leaf begins last and ends first.
+    assert_eq!((identity.valid_from(), identity.valid_until()), (certificate.valid_from(), certificate.valid_until()));
+    assert!(intermediate.valid_from() < certificate.valid_from());
 }
 
 #[test]
