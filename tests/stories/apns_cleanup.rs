@@ -214,3 +214,27 @@ async fn a_connection_that_apns_closes_loses_no_push() {
     phone.was_content();
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_throttled_phone_holds_back_no_other() {
+    // Reference 2.4: 429 means to back off for this token, by minutes; a 503 is worth another try soon.
+    let world = World::new().await;
+    let (pass, throttled) = world.customer("Ada").await;
+    let mut other = add_to_another(&world, &pass).await;
+    world.apns().answer(throttled.push_token(), 429, "TooManyRequests", None);
+    world.apns().answer_next(other.push_token(), 1, 503, "ServiceUnavailable", None);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    assert_eq!(world.apns().wait_for(other.push_token(), 1, PATIENCE).await.len(), 1);
+    assert_eq!(world.apns().wait_for(throttled.push_token(), 1, PATIENCE).await.len(), 1);
+    // Both pauses are written by now; five seconds and a quarter more are the first one's.
+    let office = world.back_office();
+    world.until("pushed", || office.history(&pass), |events| events.contains(&"pushed".to_owned())).await;
+    world.pass_time(Duration::from_secs(11)).await;
+    let pushes = world.apns().wait_for(other.push_token(), 2, PATIENCE).await;
+    assert_eq!(pushes.len(), 2, "the other phone waited for the throttled one");
+    assert_eq!(world.apns().wait_for(throttled.push_token(), 1, PATIENCE).await.len(), 1, "pushed too soon");
+    other.hear(world.apns()).await;
+    assert_eq!(other.pass(&pass.serial).barcode(), None);
+    other.was_content();
+    world.end().await;
+}

@@ -134,3 +134,23 @@ async fn a_replayed_refusal_names_the_request_it_answers() {
     assert!(again.json()["requestId"].as_str().is_some_and(|id| !id.is_empty()));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_issuing_is_refused_for_ever_under_its_key() {
+    // Contract 4: the first answer again; with another body 422.
+    let world = World::new().await;
+    let office = world.back_office();
+    let send = |serial: &str| {
+        let order = json!({ "campaignId": CAMPAIGN, "serialNumber": serial });
+        passloop_tests::answer::Answer::to(
+            office.request(Method::POST, "/passes").header("Idempotency-Key", "k").json(&order),
+        )
+    };
+    office.post_pass(&json!({ "campaignId": CAMPAIGN, "serialNumber": "taken" })).await.expect(201);
+    send("taken").await.problem(409, "serial_number_taken");
+    let again = send("taken").await;
+    again.problem(409, "serial_number_taken");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    send("free").await.problem(422, "idempotency_key_reused");
+    world.end().await;
+}

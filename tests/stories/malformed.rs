@@ -250,3 +250,25 @@ async fn an_unknown_pass_is_404_for_the_office() {
     Answer::to(request).await.any_problem(&[404]);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn problems_of_form_of_meaning_and_of_the_look_are_named_together() {
+    // Contract 4, Errors: every problem, not only the first.
+    let world = World::new().await;
+    let office = world.back_office();
+    let mut campaign = two_offers();
+    campaign["colour"] = json!("red");
+    campaign["nextOfferAfterSeconds"] = json!(99_999_999);
+    campaign["offers"][1]["offerId"] = campaign["offers"][0]["offerId"].clone();
+    campaign["redeemedOverlay"]["fields"]["nowhere"] = json!({ "value": "x" });
+    let paths = office.put_campaign(CAMPAIGN, &campaign).await.problem_paths();
+    for path in ["/colour", "/nextOfferAfterSeconds", "/offers/1/offerId", "/redeemedOverlay/fields/nowhere"] {
+        assert!(paths.contains(&path.to_owned()), "{path} is missing in {paths:?}");
+    }
+    let answer = office.post_pass(&json!({ "campaignId": "none", "serialNumber": "a/b", "extra": 1 })).await;
+    let paths = answer.problem_paths();
+    for path in ["/campaignId", "/serialNumber", "/extra"] {
+        assert!(paths.contains(&path.to_owned()), "{path} is missing in {paths:?}");
+    }
+    world.end().await;
+}

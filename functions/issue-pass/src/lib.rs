@@ -4,7 +4,10 @@ use domain::{Link, LinkTerms, Pass, Refusal, pass::NewPass};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
-use passkit::identifiers::{CampaignId, PassIdentity, SerialNumber};
+use passkit::{
+    identifiers::{CampaignId, PassIdentity, SerialNumber},
+    problem::{Problem, Problems},
+};
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
@@ -34,7 +37,8 @@ struct Order {
     link_terms: LinkTerms,
 }
 
-fn read(request: &Request) -> Result<Order, Failure> {
+/// What can be read of the order, and every problem of its form.
+fn read(request: &Request) -> Result<(Option<Order>, Problems), Failure> {
     let mut fields = input::fields(request)?;
     let campaign_id = fields.required("campaignId");
     let serial_number = fields.optional("serialNumber");
@@ -46,20 +50,27 @@ fn read(request: &Request) -> Result<Order, Failure> {
         fields.wrong("holder", format!("must be at most {HOLDER_LIMIT} bytes of JSON"));
     }
     let link_terms = links::terms(&mut fields);
-    fields.done(campaign_id.map(|campaign_id| Order { campaign_id, serial_number, holder, link_terms }))
+    Ok(fields.so_far(campaign_id.map(|campaign_id| Order { campaign_id, serial_number, holder, link_terms })))
 }
 
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let order = read(&request)?;
+    let (order, problems) = read(&request)?;
+    let Some(order) = order else { return Err(Failure::Invalid(problems)) };
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);
         }
-        links::check_terms(&order.link_terms, now)?;
+        let mut problems = problems.clone();
+        problems.extend(links::problems_of_terms(&order.link_terms, now));
         let campaign = app.store.campaign(&merchant.merchant_id, &order.campaign_id).await?;
-        let campaign = campaign.ok_or_else(|| Failure::invalid("/campaignId", "there is no such campaign"))?.campaign;
+        if campaign.is_none() {
+            problems.push(Problem::new("/campaignId", "there is no such campaign"));
+        }
+        let Some(campaign) = campaign.filter(|_| problems.is_empty()).map(|stored| stored.campaign) else {
+            return Err(Failure::Invalid(problems));
+        };
         let serial_number = match &order.serial_number {
             Some(serial_number) => serial_number.clone(),
             None => random::serial_number()?,
@@ -81,7 +92,9 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
         match app.store.issue(&pass, recorded.as_ref()).await? {
             Issued::New => return Ok(answer::json(StatusCode::CREATED, &view)),
-            Issued::SerialNumberTaken => return Err(Refusal::SerialNumberTaken(pass.identity).into()),
+            Issued::SerialNumberTaken => {
+                idempotency::refuse(app, once.as_ref(), Refusal::SerialNumberTaken(pass.identity), now).await?;
+            }
             Issued::AnsweredBefore => {}
         }
     }

@@ -99,8 +99,8 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let mut sent = pushing::push(app, pass, registrations, now).await?;
-    let mut then: Vec<Intent> = sent.try_again(pass, round.attempt, now)?.into_iter().collect();
     let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
+    let mut then = sent.try_again(pass, round.attempt, now)?;
     let goes_on = matches!(round.progress, IntentProgress::Reached(_));
     app.store.progress(intent, round.progress, event, &then).await?;
     if goes_on {
@@ -180,12 +180,12 @@ async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec
     let each = passes.into_iter().map(|pass| async move {
         let (registrations, more) = app.store.registrations(&pass.identity, None, PAGE).await?;
         if more.is_some() {
-            return Intent::new(now, Step::push(&pass), now).map(Some);
+            return Intent::new(now, Step::push(&pass), now).map(|intent| vec![intent]);
         }
         let mut sent = pushing::push(app, &pass, registrations, now).await?;
         sent.try_again(&pass, 1, now)
     });
-    let told: Vec<Option<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
+    let told: Vec<Vec<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(told.into_iter().flatten().collect())
 }
 

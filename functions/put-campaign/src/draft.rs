@@ -2,12 +2,14 @@
 
 use domain::{CampaignDraft, Location, Offer};
 use lambda_http::Request;
+use passkit::problem::Problems;
 use platform::{
     http::Failure,
     input::{self, Fields},
 };
 
-pub(crate) fn read(request: &Request) -> Result<CampaignDraft, Failure> {
+/// What can be read of the draft, and every problem of its form.
+pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems), Failure> {
     let mut fields = input::fields(request)?;
     let pass_type_identifier = fields.required("passTypeIdentifier");
     let template_id = fields.required("templateId");
@@ -37,7 +39,7 @@ pub(crate) fn read(request: &Request) -> Result<CampaignDraft, Failure> {
         locations,
         benefit,
     });
-    fields.done(read)
+    Ok(fields.so_far(read))
 }
 
 fn offer(fields: &mut Fields) -> Option<Offer> {

@@ -1,6 +1,6 @@
 //! `PUT /merchant/v1/campaigns/{campaignId}`: puts a campaign into force, new or changed.
 
-use domain::campaign::{CampaignDraft, Composition, TemplateVersion};
+use domain::campaign::{Composition, TemplateVersion};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -31,8 +31,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let campaign_id: CampaignId = path_parameter(&request, "campaignId")
         .parse()
         .map_err(|error: InvalidIdentifier| Failure::invalid("/campaignId", error.to_string()))?;
-    let draft: CampaignDraft = draft::read(&request)?;
-    let mut problems = draft.problems();
+    let (draft, mut problems) = draft::read(&request)?;
+    // An item of a list that cannot be read is missing in the draft, and what is wrong behind it would be named by the
+    // place before.
+    let gap =
+        problems.iter().any(|problem| problem.path.starts_with("/offers/") || problem.path.starts_with("/locations/"));
+    let Some(draft) = draft.filter(|_| !gap) else { return Err(Failure::Invalid(problems)) };
+    problems.extend(draft.problems());
     if app.identities.of(&draft.pass_type_identifier, now).await?.is_none() {
         let message = format!("there is no signing identity for {}", draft.pass_type_identifier);
         problems.push(Problem { path: "/passTypeIdentifier".to_owned(), message });
@@ -43,7 +48,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             let message = format!("there is no template {:?}; put it first", draft.template_id);
             problems.push(Problem { path: "/templateId".to_owned(), message });
         }
-        let Some(template) = template.filter(|_| problems.is_empty()) else { return Err(Failure::Invalid(problems)) };
+        let Some(template) = template else { return Err(Failure::Invalid(problems)) };
         let previous = app.store.campaign(&merchant.merchant_id, &campaign_id).await?;
         let template_version = TemplateVersion { version: template.version, digest: template.digest.clone() };
         let opened = app.packages.template(&merchant.merchant_id, &template_version).await?;
@@ -56,7 +61,14 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             active: previous.as_ref().map(|stored| stored.campaign.active.clone()).unwrap_or_default(),
             now,
         });
-        let composed = composed.map_err(Failure::Invalid)?;
+        let composed = match composed {
+            Ok(composed) if problems.is_empty() => composed,
+            Ok(_) => return Err(Failure::Invalid(problems)),
+            Err(found) => {
+                problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                return Err(Failure::Invalid(problems));
+            }
+        };
         let mut then = Vec::new();
         if !composed.altered.is_empty() {
             then.push(Intent::new(now, Step::push_campaign(&composed), now)?);

@@ -45,13 +45,21 @@ fn read(request: &Request) -> Result<(Named, RedemptionRequest), Failure> {
     let serial: Option<SerialNumber> = fields.optional("serialNumber");
     let told =
         RedemptionRequest { location: fields.text("location", NAME_LIMIT), till: fields.text("till", NAME_LIMIT) };
+    let lacking = match (&pass_type, &serial) {
+        (Some(_), None) => "serialNumber",
+        (None, Some(_)) => "passTypeIdentifier",
+        (Some(_), Some(_)) | (None, None) => "barcode",
+    };
     let named = match (barcode, pass_type, serial) {
         (Some(barcode), None, None) => Some(Named::Barcode(Barcode::new(barcode))),
         (None, Some(pass_type_identifier), Some(serial_number)) => {
             Some(Named::Identity(PassIdentity { pass_type_identifier, serial_number }))
         }
         _ => {
-            fields.wrong("barcode", "send either barcode, or passTypeIdentifier and serialNumber");
+            // What is there but wrong was named already.
+            if fields.is_good() {
+                fields.wrong(lacking, "send either barcode, or passTypeIdentifier and serialNumber");
+            }
             None
         }
     };
@@ -90,10 +98,10 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
         let (stored, campaign) = match find(app, &merchant, &named).await? {
             Ok(found) => found,
-            Err(refusal) => match refused(app, &once, refusal, now).await? {
-                Some(answer) => return Ok(answer),
-                None => continue,
-            },
+            Err(refusal) => {
+                idempotency::refuse(app, Some(&once), refusal, now).await?;
+                continue;
+            }
         };
         match stored.pass.redeem(&campaign, random::id()?, told.clone(), now)? {
             Ok(pass) => {
@@ -101,11 +109,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
                     return Ok(answer);
                 }
             }
-            Err(refusal) => {
-                if let Some(answer) = refused(app, &once, refusal, now).await? {
-                    return Ok(answer);
-                }
-            }
+            Err(refusal) => idempotency::refuse(app, Some(&once), refusal, now).await?,
         }
     }
     Err(Failure::Busy)
@@ -187,14 +191,4 @@ fn view<'a>(pass: &'a Pass, counted: &'a Redemption, campaign: &'a Campaign) -> 
         pass_version: pass.version,
         benefit: campaign.benefit(pass.offer(campaign)?, counted.location.as_deref()),
     })
-}
-
-/// A refusal is an answer like any other: the same request again gets the same one. `None` when another was recorded
-/// under the key meanwhile.
-async fn refused(app: &App, once: &Once, refusal: Refusal, now: Timestamp) -> Result<Option<Response<Body>>, Failure> {
-    let (status, problem) = answer::problem_of_refusal(refusal.clone());
-    match app.store.record(&once.recording(status, &problem, now)?).await? {
-        platform::store::Recording::Recorded => Err(refusal.into()),
-        platform::store::Recording::AnsweredBefore => Ok(None),
-    }
 }

@@ -38,7 +38,10 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);
         }
-        links::check_terms(&terms, now)?;
+        let problems = links::problems_of_terms(&terms, now);
+        if !problems.is_empty() {
+            return Err(Failure::Invalid(problems));
+        }
         let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
         let devices = app.store.count_registrations(&identity).await?;
         let pass = stored.pass.with_link(Some(Link { id: random::link()?, terms: terms.clone() }));

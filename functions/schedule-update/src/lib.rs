@@ -7,7 +7,7 @@ use lambda_http::{Body, Request};
 use passkit::{
     identifiers::{CampaignId, PassIdentity, PassTypeIdentifier, SerialNumber},
     overlay::Overlay,
-    problem::Problem,
+    problem::{Problem, Problems},
 };
 use platform::{
     App, Audience, Function, Handler,
@@ -28,7 +28,7 @@ pub const FUNCTION: Function = Function {
 };
 
 /// An update as a merchant asks for it; its id and owner are put in later.
-fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
+fn read(request: &Request, now: Timestamp) -> Result<(Option<ScheduledUpdate>, Problems), Failure> {
     let mut fields = input::fields(request)?;
     let target = fields.object("target", target).flatten();
     if target.is_none() {
@@ -42,11 +42,12 @@ fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
     if overlay.is_none() {
         fields.wrong("overlay", "is required");
     }
-    let update = target.zip(at).zip(overlay).map(|((target, at), overlay)| ScheduledUpdate {
+    let update = target.zip(overlay).map(|(target, overlay)| ScheduledUpdate {
         update_id: String::new(),
         merchant_id: String::new(),
         target,
-        at,
+        // Without a time it is refused; the rest is looked at all the same.
+        at: at.unwrap_or(now),
         until,
         every,
         time_zone,
@@ -55,9 +56,9 @@ fn read(request: &Request, now: Timestamp) -> Result<ScheduledUpdate, Failure> {
         occurrence: 0,
         created_at: now,
     });
-    let update = fields.done(update)?;
-    let problems = update.problems(now);
-    if problems.is_empty() { Ok(update) } else { Err(Failure::Invalid(problems)) }
+    let (update, mut problems) = fields.so_far(update);
+    problems.extend(update.iter().flat_map(|update| update.problems(now)));
+    Ok((update, problems))
 }
 
 fn target(fields: &mut Fields) -> Option<Target> {
@@ -81,7 +82,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
         return Ok(answer);
     }
-    let mut update = read(&request, now)?;
+    let (update, mut problems) = read(&request, now)?;
+    let Some(mut update) = update else { return Err(Failure::Invalid(problems)) };
     let needed = role_for(&update.target);
     if merchant.role < needed {
         return Err(Failure::Forbidden { needed });
@@ -89,10 +91,11 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     update.merchant_id.clone_from(&merchant.merchant_id);
     match rehearse(app, &update, now).await? {
         Rehearsal::Good => {}
-        Rehearsal::Bad(problems) => return Err(Failure::Invalid(problems)),
-        Rehearsal::UnknownTarget => {
-            return Err(Failure::Invalid(vec![Problem::new("/target", "there is no such campaign or pass")]));
-        }
+        Rehearsal::Bad(found) => problems.extend(found),
+        Rehearsal::UnknownTarget => problems.push(Problem::new("/target", "there is no such campaign or pass")),
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Invalid(problems));
     }
     for _ in 0..ATTEMPTS {
         update.update_id = ScheduledUpdate::id(now, &random::id()?);

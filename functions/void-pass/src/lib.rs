@@ -39,7 +39,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);
         }
-        let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
+        let (stored, campaign) = match merchant::pass(app, &merchant, &identity).await {
+            Err(Failure::Refused(refusal)) => {
+                idempotency::refuse(app, once.as_ref(), refusal, now).await?;
+                continue;
+            }
+            found => found?,
+        };
         let campaign = &campaign.campaign;
         let counts = app.store.counts(&stored.pass).await?;
         let voided: Option<Pass> = stored.pass.void(campaign, reason.clone(), now);

@@ -13,12 +13,16 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::template::{Failures, QueueSource, ScheduleSource};
 
-/// Receivers of one queue, and so the batches of it that are worked on at once. Lambda too starts with five (AWS,
-/// "Using Lambda with Amazon SQS": five parallel long-polling connections). One slow push delays no other.
+/// Receivers of one queue. Lambda too starts with five (AWS, "Using Lambda with Amazon SQS": five parallel long-polling
+/// connections).
 const RECEIVERS: u32 = 5;
 /// How long one receive waits for a message. The embedded SQS looks for delayed messages that have come due when a
 /// receive begins (and once a second), so five staggered receives of a second see one within 200 ms.
 const WAIT_SECONDS: i32 = 1;
+/// Batches of one receiver worked on at once. Lambda adds functions as a queue grows; this is its like.
+const BATCHES: usize = 20;
+/// How long work goes on after the service was told to stop. Supervisors wait ten seconds before they kill.
+const LAST_WORK: Duration = Duration::from_secs(5);
 /// Pause after SQS could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -128,22 +132,37 @@ impl Receiver {
             _ = stopped.changed() => return,
             arn = self.queue_arn() => arn,
         };
+        // Batches are worked on beside the receiving, so that one whose pushes hang holds up no other.
+        let this = Arc::new(self);
+        let mut batches = JoinSet::new();
         loop {
+            while batches.try_join_next().is_some() {}
+            if batches.len() >= BATCHES {
+                batches.join_next().await;
+            }
             let received = tokio::select! {
-                _ = stopped.changed() => return,
-                received = self.receive() => received,
+                _ = stopped.changed() => break,
+                received = this.receive() => received,
             };
             match received {
                 Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => self.work(messages, &arn).await,
+                Ok(messages) => {
+                    let (this, arn) = (Arc::clone(&this), arn.clone());
+                    batches.spawn(async move { this.work(messages, &arn).await });
+                }
                 Err(error) => {
-                    tracing::warn!(queue = self.mapping.queue_url, error, "cannot receive messages");
+                    tracing::warn!(queue = this.mapping.queue_url, error, "cannot receive messages");
                     tokio::select! {
-                        _ = stopped.changed() => return,
+                        _ = stopped.changed() => break,
                         () = tokio::time::sleep(RETRY_PAUSE) => {}
                     }
                 }
             }
+        }
+        // What does not end in time ends with the process; its intents are there at the next start.
+        let ended = tokio::time::timeout(LAST_WORK, async { while batches.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!(queue = this.mapping.queue_url, "some work was broken off");
         }
     }
 

@@ -158,13 +158,21 @@ async fn invoke(
     answer::translate(&answer, &parts.method).map_err(|error| failed(&error))
 }
 
-/// In the cloud `Host` names the API, so it is always an authority. `lambda_http` builds a URI from it and panics
-/// otherwise.
+/// In the cloud `Host` names the API, so it is always one host, perhaps with a port. `lambda_http` builds a URL from it
+/// and panics otherwise.
 fn check_host(parts: &http::request::Parts) -> Result<(), Own> {
-    let authority = |value: &HeaderValue| http::uri::Authority::try_from(value.as_bytes()).is_ok();
-    match parts.headers.get(HOST) {
-        Some(host) if !authority(host) => Err(Own::BadRequest),
-        Some(_) | None => Ok(()),
+    let is_host = |value: &HeaderValue| {
+        let authority = http::uri::Authority::try_from(value.as_bytes());
+        authority.is_ok_and(|authority| {
+            let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
+            port.is_empty() || (port.starts_with(':') && authority.port_u16().is_some())
+        })
+    };
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, None) => Ok(()),
+        (Some(host), None) if is_host(host) => Ok(()),
+        (Some(_), None | Some(_)) | (None, Some(_)) => Err(Own::BadRequest),
     }
 }
 

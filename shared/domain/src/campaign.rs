@@ -359,7 +359,8 @@ impl CampaignDraft {
             );
             problems.push(Problem { path: "/passTypeIdentifier".into(), message });
         }
-        if !problems.is_empty() {
+        // More looks than these are not prepared, not even to say what else is wrong.
+        if self.offers.len() > MAXIMUM_OFFERS {
             return Err(problems);
         }
         let retired_offers = previous.map_or_else(Vec::new, |previous| {
@@ -482,7 +483,9 @@ impl Campaign {
         let overlays: Vec<_> = std::iter::once(of_offer).chain(scheduled).chain(of_state).collect();
         let placeholders = offer.placeholders();
         let expires_at = offer.redeemable_until;
-        let places: Vec<_> = self.draft.locations.iter().filter_map(Location::place).collect();
+        // With a wrong place among them none is looked at: the paths of the others' problems would be off.
+        let places: Option<Vec<_>> = self.draft.locations.iter().map(Location::place).collect();
+        let places = places.unwrap_or_default();
         let offer = &placeholders;
         Look::prepare(template, &LookPlan { overlays: &overlays, redeemability, offer, expires_at, places: &places })
     }

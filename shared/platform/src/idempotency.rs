@@ -5,13 +5,14 @@
 //! the other finds the record and gives the same answer.
 
 use ::http::{HeaderValue, Response, StatusCode};
+use domain::Refusal;
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{App, Fault, http, http::Failure, keys::Merchant, telemetry};
+use crate::{App, Fault, http, http::Failure, keys::Merchant, store::Recording, telemetry};
 
 /// How long an answer is kept: 30 days.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -109,6 +110,17 @@ pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> R
         StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
     let body = if status.is_client_error() { with_request_id(recorded)? } else { recorded.body };
     Ok(Some(replayed(http::json_text(status, body))))
+}
+
+/// Refuses, for ever under this key: a refusal is an answer like any other, so the same request again gets the same one.
+/// Returns without an error only when another answer was recorded under the key meanwhile.
+pub async fn refuse(app: &App, once: Option<&Once>, refusal: Refusal, now: Timestamp) -> Result<(), Failure> {
+    let Some(once) = once else { return Err(refusal.into()) };
+    let (status, problem) = http::problem_of_refusal(refusal.clone());
+    match app.store.record(&once.recording(status, &problem, now)?).await? {
+        Recording::Recorded => Err(refusal.into()),
+        Recording::AnsweredBefore => Ok(()),
+    }
 }
 
 /// A recorded problem, naming the request that is answered now (contract, section 4, Errors).

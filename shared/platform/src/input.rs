@@ -217,6 +217,16 @@ impl Fields {
         problems
     }
 
+    /// Ends the reading of a request that has more to be checked: what was read, if anything, and every problem so far.
+    pub fn so_far<T>(self, read: Option<T>) -> (Option<T>, Problems) {
+        (read, self.finish())
+    }
+
+    /// Whether anything is wrong so far.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Ends the reading: what was read, or every problem. `None` without a problem cannot be, since whatever makes a
     /// part absent notes one.
     pub fn done<T>(self, read: Option<T>) -> Result<T, Failure> {

@@ -2,9 +2,12 @@
 
 use domain::{LinkTerms, link::MAXIMUM_DOWNLOADS, time};
 use jiff::Timestamp;
-use passkit::secrets::LinkId;
+use passkit::{
+    problem::{Problem, Problems},
+    secrets::LinkId,
+};
 
-use crate::{App, http::Failure, input::Fields};
+use crate::{App, input::Fields};
 
 /// The address of a link's landing page; with `.pkpass` the package, with `.svg` and `.png` the QR code.
 pub fn landing_url(app: &App, id: &LinkId) -> String {
@@ -22,13 +25,10 @@ pub fn terms(fields: &mut Fields) -> LinkTerms {
     LinkTerms { expires_at, download_limit }
 }
 
-/// Refuses terms under which a link would be dead when it is made. Apart from [`terms`] because a request that is
-/// repeated later, when the link has expired, still gets its first answer.
-pub fn check_terms(terms: &LinkTerms, now: Timestamp) -> Result<(), Failure> {
-    match terms.expires_at {
-        Some(expires_at) if expires_at <= now => {
-            Err(Failure::invalid("/linkExpiresAt", "must be in the future, or null for a link that never expires"))
-        }
-        Some(_) | None => Ok(()),
-    }
+/// What is wrong with terms under which a link would be dead when it is made. Apart from [`terms`] because a request
+/// that is repeated later, when the link has expired, still gets its first answer.
+pub fn problems_of_terms(terms: &LinkTerms, now: Timestamp) -> Problems {
+    let over = terms.expires_at.filter(|expires_at| *expires_at <= now);
+    let message = "must be in the future, or null for a link that never expires";
+    over.map(|_| Problem::new("/linkExpiresAt", message)).into_iter().collect()
 }

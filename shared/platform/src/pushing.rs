@@ -38,9 +38,8 @@ pub struct Sent {
     /// Devices of kinds that APNs does not know; nothing was sent.
     pub elsewhere: u32,
     /// Devices to be told again.
-    pub again: Vec<DeviceLibraryIdentifier>,
-    /// The longest that APNs asked to wait before that.
-    pub not_before: Duration,
+    /// With the pause that APNs asked for, if it did.
+    pub again: Vec<(DeviceLibraryIdentifier, Duration)>,
     /// Given up, or refused for a fault of ours.
     pub lost: u32,
 }
@@ -66,30 +65,39 @@ impl Sent {
         telemetry::metrics(&outcomes.map(|(name, count)| (name, Unit::Count, f64::from(count))), &[], now);
     }
 
-    /// The intent to tell the remaining devices again, if there are any and a try is left.
-    pub fn try_again(&mut self, pass: &Pass, attempt: u32, now: Timestamp) -> Result<Option<Intent>, Fault> {
-        if self.again.is_empty() {
-            return Ok(None);
-        }
+    /// The intents to tell the remaining devices again, while a try is left. Devices that APNs wants left alone for
+    /// longer have an intent of their own: one throttled phone must not hold back the others.
+    pub fn try_again(&mut self, pass: &Pass, attempt: u32, now: Timestamp) -> Result<Vec<Intent>, Fault> {
         let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
         let Some(&wait) = wait else {
-            tracing::error!(devices = self.again.len(), attempt, "pushes given up");
-            let given_up = u32::try_from(self.again.len()).unwrap_or(u32::MAX);
-            telemetry::metric(LOST, Unit::Count, given_up.into(), &[], now);
-            self.lost += given_up;
-            self.again.clear();
-            return Ok(None);
+            self.give_up(attempt, now);
+            return Ok(Vec::new());
         };
-        // Up to a quarter more, so that those refused together do not come back together.
-        let wait = wait.max(u32::try_from(self.not_before.as_secs()).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
-        let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
-        let step = Step::PushAgain {
-            identity: pass.identity.clone(),
-            shown: pass.shown,
-            devices: self.again.clone(),
-            attempt: attempt + 1,
-        };
-        Intent::new(due, step, now).map(Some)
+        let usual = Duration::from_secs(wait.into());
+        let (longer, soon): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.again).into_iter().partition(|again| again.1 > usual);
+        let longest = longer.iter().map(|again| again.1).max().unwrap_or_default();
+        let groups = [(soon, usual), (longer, longest)];
+        let intents = groups.into_iter().filter(|(group, _)| !group.is_empty()).map(|(group, wait)| {
+            let wait = u32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            // Up to a quarter more, so that those refused together do not come back together.
+            let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
+            let devices = group.into_iter().map(|(device, _)| device).collect();
+            let (identity, shown) = (pass.identity.clone(), pass.shown);
+            Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1 }, now)
+        });
+        intents.collect()
+    }
+
+    fn give_up(&mut self, attempt: u32, now: Timestamp) {
+        if self.again.is_empty() {
+            return;
+        }
+        tracing::error!(devices = self.again.len(), attempt, "pushes given up");
+        let given_up = u32::try_from(self.again.len()).unwrap_or(u32::MAX);
+        telemetry::metric(LOST, Unit::Count, given_up.into(), &[], now);
+        self.lost += given_up;
+        self.again.clear();
     }
 }
 
@@ -135,8 +143,7 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
             }
             PushOutcome::Retry { reason, after } => {
                 tracing::warn!(topic = %topic, %reason, "push: to be tried again");
-                sent.not_before = sent.not_before.max(after.unwrap_or_default());
-                sent.again.push(registration.device.clone());
+                sent.again.push((registration.device.clone(), after.unwrap_or_default()));
                 false
             }
             PushOutcome::Defect { reason } => {

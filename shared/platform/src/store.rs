@@ -121,9 +121,9 @@ impl Key {
 }
 
 /// How often a change is decided anew when others changed the same thing meanwhile. Each round trip of a loser means
-/// somebody else won, so among n tills on one pass the last needs at most n rounds; 12 covers what one pass ever sees,
+/// somebody else won, so among n callers on one pass the last needs at most n rounds; 40 covers what one pass ever sees,
 /// and beyond that the caller is told to try again.
-pub const ATTEMPTS: u32 = 12;
+pub const ATTEMPTS: u32 = 40;
 
 impl Store {
     /// A store over this table.

@@ -26,6 +26,7 @@ const SHARED_CALLS: &[SharedCall] = &[
     shared("merchant", "pass", &["store.pass_and_campaign"]),
     shared("idempotency", "earlier_answer", &["store.recorded"]),
     shared("idempotency", "asked", &["store.recorded"]),
+    shared("idempotency", "refuse", &["store.record"]),
     shared("update_view", "named", &["store.update"]),
     shared("scheduled", "rehearse", &["store.campaign", "store.pass_and_campaign", "packages.template"]),
     shared(

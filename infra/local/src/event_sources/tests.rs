@@ -31,7 +31,7 @@ impl World {
         });
         let create = client.create_queue().queue_name("work");
         let create = create.attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
-        let create = create.attributes(QueueAttributeName::VisibilityTimeout, "0");
+        let create = create.attributes(QueueAttributeName::VisibilityTimeout, "1");
         let queue_url = create.send().await.unwrap().queue_url.unwrap();
         let mut sources = EventSources::new();
         let source = QueueSource {

@@ -142,8 +142,14 @@ async fn head_on_the_wire_has_gets_length_and_no_body() {
 #[tokio::test]
 async fn a_host_that_is_none_is_400() {
     let gateway = gateway().await;
-    let answer = raw(&gateway, "GET /text HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    for bad in ["a b", "h:99999", "u:p@h", "h\r\nHost: other"] {
+        let answer = raw(&gateway, &format!("GET /text HTTP/1.1\r\nHost: {bad}\r\nConnection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{bad:?}: {answer}");
+    }
+    for good in ["h", "h:8080", "[::1]:8080", "127.0.0.1"] {
+        let answer = raw(&gateway, &format!("GET /text HTTP/1.1\r\nHost: {good}\r\nConnection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{good:?}: {answer}");
+    }
 }
 
 #[tokio::test]
