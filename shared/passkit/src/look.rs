@@ -451,4 +451,6 @@ fn digest(pass: &BTreeMap<String, Node>, strings: &[OpenStrings], shared: &Share
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -9,16 +9,16 @@ use crate::{
 };
 
 /// What one test varies; the rest stands still.
-struct Bench {
-    pass_type_identifier: PassTypeIdentifier,
-    team_identifier: TeamIdentifier,
-    serial_number: SerialNumber,
-    authentication_token: AuthenticationToken,
-    barcode: Barcode,
+pub(super) struct Bench {
+    pub(super) pass_type_identifier: PassTypeIdentifier,
+    pub(super) team_identifier: TeamIdentifier,
+    pub(super) serial_number: SerialNumber,
+    pub(super) authentication_token: AuthenticationToken,
+    pub(super) barcode: Barcode,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             pass_type_identifier: "pass.example.passloop".parse().unwrap(),
             team_identifier: "PASSLOOP01".parse().unwrap(),
@@ -28,7 +28,7 @@ impl Bench {
         }
     }
 
-    fn inputs<'a>(&'a self, holder: &'a Value) -> Inputs<'a> {
+    pub(super) fn inputs<'a>(&'a self, holder: &'a Value) -> Inputs<'a> {
         Inputs {
             pass_type_identifier: &self.pass_type_identifier,
             team_identifier: &self.team_identifier,
@@ -56,7 +56,7 @@ fn prepare_as(
     Look::prepare(template, &LookPlan { overlays, redeemability, offer: &offer, expires_at: None, places: &[] })
 }
 
-fn prepare(template: &Template, source: Value) -> Result<Look, Problems> {
+pub(super) fn prepare(template: &Template, source: Value) -> Result<Look, Problems> {
     prepare_as(template, Redeemability::Open, &[("/overlay", &overlay(source))])
 }
 
