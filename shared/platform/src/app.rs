@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_sdk_dynamodb::config::Credentials;
 
 use crate::{
-    Config, Fault,
+    Config,
     apns::{Apns, ApnsSettings},
     config::AwsVariables,
     identities::Identities,
@@ -62,12 +62,6 @@ impl App {
             apns,
             config,
         })
-    }
-
-    /// The newest thing that can be said about whether this app can reach its table: used by the local service and by
-    /// smoke tests before anything is served.
-    pub async fn check_table(&self) -> Result<(), Fault> {
-        self.store.check_table().await
     }
 }
 

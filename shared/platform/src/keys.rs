@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::{
     App, Fault,
     http::{Failure, header_text},
-    random,
 };
 
 /// What a key may do. A greater role may do what a smaller one may.
@@ -103,13 +102,6 @@ fn bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.trim().split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("Bearer") && !key.is_empty()).then_some(key)
-}
-
-/// Makes a key for a merchant and answers its secret, which is kept nowhere.
-pub async fn make(app: &App, merchant_id: &str, role: Role, now: Timestamp) -> Result<String, Fault> {
-    let secret = random::merchant_key()?;
-    app.store.put_key(&secret, merchant_id, role, now).await?;
-    Ok(secret)
 }
 
 /// Makes sure that a known secret is a key: the local service keeps its own over restarts.

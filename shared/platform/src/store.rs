@@ -131,11 +131,6 @@ impl Store {
         Store { client, table, lately: Arc::default() }
     }
 
-    /// Whether the table is there and answers.
-    pub async fn check_table(&self) -> Result<(), Fault> {
-        self.get::<serde_json::Value>(&Key::new("CHECK", "CHECK")).await.map(|_| ())
-    }
-
     /// One item, read strongly: a read right after a push must not see the world before it.
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Fault> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(true).set_key(Some(key.to_item()));

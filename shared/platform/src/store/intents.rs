@@ -5,7 +5,7 @@
 //! message may be lost, doubled, late or early, and the step happens once.
 
 use domain::{LookKey, Pass, schedule::Edge};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use serde::{Deserialize, Serialize};
 
@@ -280,15 +280,5 @@ impl Store {
         let there = Condition::holds("attribute_exists(pk)").with(":now", number(now.as_millisecond()));
         transaction.update(&key.to_key(), "SET sent = :now", there)?;
         self.commit(transaction).await.map(|_| ())
-    }
-
-    /// How many intents are overdue by more than `grace`, over all shards; for a metric and for tests. Counts at most one
-    /// page a shard.
-    pub async fn overdue(&self, now: Timestamp, grace: SignedDuration) -> Result<usize, Fault> {
-        let mut count = 0;
-        for shard in 0..SHARDS {
-            count += self.due(shard, now - grace, None).await?.0.len();
-        }
-        Ok(count)
     }
 }
