@@ -238,3 +238,24 @@ async fn a_throttled_phone_holds_back_no_other() {
     other.was_content();
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_is_given_up_is_told_in_the_history() {
+    // Reference 2.4: about five tries in about an hour.
+    let world = World::new().await;
+    let (pass, phone) = world.customer("Ada").await;
+    world.apns().answer(phone.push_token(), 503, "ServiceUnavailable", None);
+    let office = world.back_office();
+    // No next offer follows, which would have pushes of its own.
+    office.void(&pass).await.expect(200);
+    for tries in 1..=5 {
+        let told =
+            |events: &Vec<serde_json::Value>| events.iter().filter(|event| event["type"] == "pushed").count() >= tries;
+        let events = world.until("pushed", || office.events(&pass), told).await;
+        let last = events.iter().rfind(|event| event["type"] == "pushed").unwrap();
+        let expected = if tries < 5 { [1, 0] } else { [0, 1] };
+        assert_eq!([&last["again"], &last["lost"]].map(|count| count.as_u64().unwrap()), expected, "try {tries}");
+        world.pass_time(Duration::from_secs(3600)).await;
+    }
+    world.end().await;
+}

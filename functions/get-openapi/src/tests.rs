@@ -18,7 +18,7 @@ const LIMITS: [(&str, &str, &str); 24] = [
     ("shared/domain/src/location.rs", "MAXIMUM_LOCATIONS", "CampaignDraft/properties/locations/maxItems"),
     ("shared/domain/src/location.rs", "LOCATION_TEXT_CHARACTERS", "Location/properties/name/maxLength"),
     ("shared/domain/src/location.rs", "BENEFIT_BYTES", "Benefit/description"),
-    ("functions/preview-campaign/src/lib.rs", "HOLDER_LIMIT", "PreviewOrder/properties/holder/description"),
+    ("shared/platform/src/merchant.rs", "HOLDER_LIMIT", "PreviewOrder/properties/holder/description"),
     ("functions/preview-campaign/src/lib.rs", "LANGUAGE_LIMIT", "PreviewOrder/properties/language/maxLength"),
     ("shared/domain/src/campaign.rs", "MAXIMUM_OFFERS", "CampaignDraft/properties/offers/maxItems"),
     (
@@ -46,8 +46,8 @@ const LIMITS: [(&str, &str, &str); 24] = [
     ("functions/redeem-pass/src/lib.rs", "BARCODE_LIMIT", "RedemptionByBarcode/properties/barcode/maxLength"),
     ("functions/redeem-pass/src/lib.rs", "NAME_LIMIT", "RedemptionByBarcode/properties/location/maxLength"),
     ("functions/redeem-pass/src/lib.rs", "NAME_LIMIT", "RedemptionBySerialNumber/properties/till/maxLength"),
-    ("functions/issue-pass/src/lib.rs", "HOLDER_LIMIT", "Holder/description"),
-    ("functions/update-pass/src/lib.rs", "HOLDER_LIMIT", "PassChange/properties/holder/description"),
+    ("shared/platform/src/merchant.rs", "HOLDER_LIMIT", "Holder/description"),
+    ("shared/platform/src/merchant.rs", "HOLDER_LIMIT", "PassChange/properties/holder/description"),
     (
         "functions/put-template/src/lib.rs",
         "CAMPAIGNS_LIMIT",

@@ -15,7 +15,7 @@ use platform::{
     input,
     keys::Role,
     links,
-    merchant::{self, PassView},
+    merchant::{self, HOLDER_LIMIT, PassView},
     random,
     store::{ATTEMPTS, Counts, Issued},
 };
@@ -26,9 +26,6 @@ pub const FUNCTION: Function = Function {
     name: "issue-pass",
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
-
-/// Bytes of holder data as JSON: with it a pass's record stays within a few kilobytes.
-const HOLDER_LIMIT: usize = 4096;
 
 struct Order {
     campaign_id: CampaignId,

@@ -11,7 +11,7 @@ use lambda_http::{Body, Request};
 use passkit::{
     identifiers::{CampaignId, OfferId, PassIdentity},
     lock_screen::LockScreen,
-    problem::{Problem, Problems},
+    problem::{Problem, Problems, add_new},
     secrets::{AuthenticationToken, Barcode, LinkId},
 };
 use platform::{
@@ -21,6 +21,7 @@ use platform::{
     idempotency::{self, Need},
     input::{self, Fields},
     keys::Role,
+    merchant::{self, HOLDER_LIMIT},
     store::{ATTEMPTS, Recording},
 };
 use serde::Serialize;
@@ -32,8 +33,6 @@ pub const FUNCTION: Function = Function {
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
 
-/// Bytes of holder data as JSON, as for an issued pass.
-const HOLDER_LIMIT: usize = 4096;
 /// Characters of a language's name; the longest that RFC 5646 (section 4.4.1) makes room for.
 const LANGUAGE_LIMIT: usize = 35;
 /// The phone's language when none is named.
@@ -133,13 +132,7 @@ async fn preview(app: &App, campaign: &Campaign, wish: &Wish, now: Timestamp) ->
     let new = example(campaign, to, wish.to.state, &wish.holder, now)?;
     let mut problems = Problems::new();
     for pass in [&old, &new] {
-        for problem in app.packages.check(app, pass, campaign, now).await? {
-            let message = format!("makes an invalid pass: {}: {}", problem.path, problem.message);
-            let problem = Problem::new("/holder", message);
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-        }
+        add_new(&mut problems, merchant::of_holder(app.packages.check(app, pass, campaign, now).await?));
     }
     if !problems.is_empty() {
         return Err(Failure::Invalid(problems));

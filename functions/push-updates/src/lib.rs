@@ -99,8 +99,8 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let mut sent = pushing::push(app, pass, registrations, now).await?;
-    let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
     let mut then = sent.try_again(pass, round.attempt, now)?;
+    let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
     let goes_on = matches!(round.progress, IntentProgress::Reached(_));
     app.store.progress(intent, round.progress, event, &then).await?;
     if goes_on {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lambda_http::{Body, Request};
 use passkit::{
     identifiers::{CampaignId, InvalidIdentifier},
-    problem::Problem,
+    problem::{Problem, add_new},
 };
 use platform::{
     App, Audience, Function, Handler,
@@ -65,7 +65,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             Ok(composed) if problems.is_empty() => composed,
             Ok(_) => return Err(Failure::Invalid(problems)),
             Err(found) => {
-                problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                add_new(&mut problems, found);
                 return Err(Failure::Invalid(problems));
             }
         };

@@ -10,7 +10,7 @@ use platform::{
     http::{self as answer, Failure},
     input,
     keys::Role,
-    merchant::{self, PassView},
+    merchant::{self, HOLDER_LIMIT, PassView},
     store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, Written},
 };
 use serde_json::Value;
@@ -20,9 +20,6 @@ pub const FUNCTION: Function = Function {
     name: "update-pass",
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
-
-/// Bytes of holder data as JSON, after the patch.
-const HOLDER_LIMIT: usize = 4096;
 
 fn read(request: &Request) -> Result<Value, Failure> {
     let mut fields = input::fields(request)?;

@@ -8,7 +8,7 @@ use passkit::{
     identifiers::{CampaignId, OfferId, PassTypeIdentifier, TemplateId},
     look::{Look, LookPlan, Redeemability},
     overlay::Overlay,
-    problem::{Problem, Problems},
+    problem::{Problem, Problems, add_new},
     template::Template,
 };
 use serde::{Deserialize, Serialize};
@@ -383,9 +383,7 @@ impl CampaignDraft {
             let prepared = match campaign.prepare(&key, template, &[]) {
                 Ok(prepared) => prepared,
                 Err(found) => {
-                    // One overlay is part of several looks; what is wrong with it is said once.
-                    let new: Vec<_> = found.into_iter().filter(|problem| !problems.contains(problem)).collect();
-                    problems.extend(new);
+                    add_new(&mut problems, found);
                     continue;
                 }
             };

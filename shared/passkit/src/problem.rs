@@ -45,6 +45,15 @@ impl Findings {
     }
 }
 
+/// Adds what is not named yet: one overlay is part of several looks, and what is wrong with it is said once.
+pub fn add_new(problems: &mut Problems, found: Problems) {
+    for problem in found {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

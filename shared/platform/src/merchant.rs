@@ -18,6 +18,9 @@ use crate::{
     store::{Counts, StoredCampaign, StoredPass},
 };
 
+/// Bytes of holder data as JSON: with it a pass's record stays within a few kilobytes.
+pub const HOLDER_LIMIT: usize = 4096;
+
 /// A pass as merchants see it (contract, section 4, Passes).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

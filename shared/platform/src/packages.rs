@@ -134,8 +134,7 @@ impl Packages {
 
     /// The `pass.json` of a pass as it is now.
     pub async fn pass_json(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Value, Fault> {
-        let rendered = self.rendered(app, pass, campaign, now).await?;
-        serde_json::from_slice(rendered.pass_json()).map_err(|error| Fault::new("reading our own pass.json", error))
+        read_pass_json(&self.rendered(app, pass, campaign, now).await?)
     }
 
     /// What a reader of this language sees of a pass as it is now.
@@ -148,9 +147,7 @@ impl Packages {
         now: Timestamp,
     ) -> Result<Shown, Fault> {
         let rendered = self.rendered(app, pass, campaign, now).await?;
-        let pass = serde_json::from_slice(rendered.pass_json());
-        let pass = pass.map_err(|error| Fault::new("reading our own pass.json", error))?;
-        Ok(Shown { pass, translations: rendered.translations(language.tag()) })
+        Ok(Shown { pass: read_pass_json(&rendered)?, translations: rendered.translations(language.tag()) })
     }
 
     /// What a holder's data makes of a pass, checked: problems name their path in `pass.json`.
@@ -191,6 +188,10 @@ async fn signing_identity(app: &App, pass: &Pass, now: Timestamp) -> Result<Arc<
     let pass_type = &pass.identity.pass_type_identifier;
     let identity = app.identities.of(pass_type, now).await?;
     identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {pass_type}")))
+}
+
+fn read_pass_json(rendered: &Rendered) -> Result<Value, Fault> {
+    serde_json::from_slice(rendered.pass_json()).map_err(|error| Fault::new("reading our own pass.json", error))
 }
 
 /// A pass in one language.

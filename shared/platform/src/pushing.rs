@@ -74,8 +74,7 @@ impl Sent {
             return Ok(Vec::new());
         };
         let usual = Duration::from_secs(wait.into());
-        let (longer, soon): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.again).into_iter().partition(|again| again.1 > usual);
+        let (longer, soon): (Vec<_>, Vec<_>) = self.again.iter().cloned().partition(|again| again.1 > usual);
         let longest = longer.iter().map(|again| again.1).max().unwrap_or_default();
         let groups = [(soon, usual), (longer, longest)];
         let intents = groups.into_iter().filter(|(group, _)| !group.is_empty()).map(|(group, wait)| {

@@ -6,7 +6,7 @@ use domain::{
     schedule::{Edge, Next, ScheduledUpdate, Target, UpdateState},
 };
 use jiff::Timestamp;
-use passkit::problem::{Problem, Problems};
+use passkit::problem::{Problem, Problems, add_new};
 
 use crate::{
     App, Fault,
@@ -208,8 +208,7 @@ async fn composed(
             let looks = campaign.looks.keys().filter(|key| key.offer_id == pass.offer_id);
             let mut problems = Problems::new();
             for key in looks {
-                let found = campaign.prepare(key, &template, &pass.active).err().unwrap_or_default();
-                problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                add_new(&mut problems, campaign.prepare(key, &template, &pass.active).err().unwrap_or_default());
             }
             Ok(if problems.is_empty() { Ok(Composed::Pass(Box::new(pass))) } else { Err(problems) })
         }
