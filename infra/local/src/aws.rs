@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use platform::app;
+use platform::config::AwsVariables;
+
 pub(crate) use self::dynamodb::DynamoDb;
 pub(crate) use self::s3::S3;
 pub(crate) use self::sqs::Sqs;
@@ -97,6 +101,18 @@ pub(crate) async fn start(
         aws.sqs = Some(part);
     }
     Ok(aws)
+}
+
+/// Who calls AWS: the variables' credentials and region, else what the profile or role of this machine says.
+pub(crate) async fn sdk_config(aws: &AwsVariables) -> SdkConfig {
+    if aws.credentials.is_some() && aws.region.is_some() {
+        return app::sdk_config(aws);
+    }
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = &aws.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    app::with_patience(loader.load().await.into_builder()).build()
 }
 
 impl Aws {

@@ -10,8 +10,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use platform::config::parse_log_filter;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::certificates_command::{self, CertificatesCommand, CertificatesError, Outcome, Verdict};
 use crate::clock::Clock;
@@ -79,7 +82,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
         }
         Err(error) => return refuse(&first_line(&error)),
     };
-    start_logging(variables.get("RUST_LOG").map(String::as_str));
+    if let Err(error) = start_logging(variables.get("RUST_LOG").map(String::as_str)) {
+        return refuse(&format!("RUST_LOG is no log filter, such as info or warn,platform=debug: {error}"));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot start: {error}")),
@@ -204,13 +209,13 @@ fn welcome(local: &Local) -> String {
 }
 
 /// Logs go to stderr, so that stdout stays what was asked for.
-fn start_logging(filter: Option<&str>) {
-    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(QUIET);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(QUIET));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if let Err(error) = subscriber.try_init() {
-        tracing::debug!(error, "logging was already set up");
+fn start_logging(filter: Option<&str>) -> Result<(), ParseError> {
+    let filter = parse_log_filter(filter.filter(|filter| !filter.is_empty()).unwrap_or(QUIET))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    if let Err(error) = tracing_subscriber::registry().with(lines).with(filter).try_init() {
+        tracing::debug!(%error, "logging was already set up");
     }
+    Ok(())
 }
 
 fn refuse(line: &str) -> ExitCode {

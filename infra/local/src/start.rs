@@ -172,8 +172,10 @@ impl Local {
         resources::ensure_queues(&draft, &template, &mut variables).await?;
         let config = config(&variables)?;
         resources::ensure_table_and_bucket(&config).await?;
-        let app = App::new(config).await.context("cannot prepare the functions")?;
-        let app = Arc::new(app);
+        let sdk = aws::sdk_config(&config.aws).await;
+        let app = Arc::new(App::new(config, &sdk));
+        // The first push should not be the one to find that nobody can be pushed to.
+        app.apns().map_err(|fault| anyhow::anyhow!(fault.chain()))?;
 
         let identity = match identity {
             Some(identity) => identity,
@@ -400,7 +402,7 @@ async fn connect(
     clock: &Clock,
     schedule: Schedule,
 ) -> anyhow::Result<EventSources> {
-    let client = platform::app::sqs(&platform::app::sdk_config(&app.config.aws).await, &app.config);
+    let client = platform::app::sqs(&aws::sdk_config(&app.config.aws).await, &app.config.aws);
     let around = event_sources::Surroundings { app: Arc::clone(app), clock: clock.clone(), client };
     let mut sources = EventSources::new();
     for source in &template.queue_sources {

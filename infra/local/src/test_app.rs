@@ -19,5 +19,6 @@ pub(crate) async fn app_without_cloud() -> Arc<App> {
         ("AWS_SECRET_ACCESS_KEY", "test"),
     ]);
     let config = Config::from_variables(|name| variables.get(name).map(|value| (*value).to_owned())).unwrap();
-    Arc::new(App::new(config).await.unwrap())
+    let sdk = platform::app::sdk_config(&config.aws);
+    Arc::new(App::new(config, &sdk))
 }

@@ -1,12 +1,14 @@
 //! What every function is given: one [`App`], made once per process.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_types::{SdkConfig, sdk_config};
 
 use crate::{
-    Config,
+    Config, Fault,
     apns::{Apns, ApnsSettings},
     config::AwsVariables,
     identities::Identities,
@@ -16,8 +18,10 @@ use crate::{
     store::Store,
 };
 
-/// Everything a function needs besides its request and the time. Nothing here is opened before it is used first: a door
-/// that never signs never reads a key.
+/// Everything a function needs besides its request and the time.
+///
+/// Nothing here is opened, and no client made, before it is used first: a door that never signs never reads a key. The
+/// linker sees the same: code that no call of a function reaches is not in its binary (`docs/decisions/0008`).
 pub struct App {
     /// The environment, read.
     pub config: Config,
@@ -31,78 +35,77 @@ pub struct App {
     pub identities: Identities,
     /// Merchants' keys.
     pub keys: Keys,
-    /// Apple's push service.
-    pub apns: Apns,
-}
-
-/// Why an app cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The push client cannot be made.
-    #[error("push: {0}")]
-    Apns(#[from] crate::apns::ApnsSettingsError),
-    /// `APNS_CA_FILE` cannot be read.
-    #[error("APNS_CA_FILE: {0}")]
-    ApnsCaFile(#[source] std::io::Error),
+    apns: OnceLock<Apns>,
 }
 
 impl App {
-    /// Prepares the clients; opens no connection.
-    pub async fn new(config: Config) -> Result<App, StartError> {
-        let sdk = sdk_config(&config.aws).await;
-        let extra_roots_pem = config.apns_ca_file.as_ref().map(std::fs::read).transpose();
-        let extra_roots_pem = extra_roots_pem.map_err(StartError::ApnsCaFile)?;
-        let apns = Apns::new(ApnsSettings { endpoint: config.apns_endpoint.clone(), extra_roots_pem })?;
-        Ok(App {
-            store: Store::new(dynamodb(&sdk, &config), config.table_name.clone()),
-            packages: Packages::new(s3(&sdk, &config), config.bucket_name.clone()),
-            queues: Queues::new(sqs(&sdk, &config), &config),
-            identities: Identities::new(config.signing_identities.clone(), &config.aws, &sdk),
-            keys: Keys::default(),
-            apns,
-            config,
-        })
+    /// Opens no connection and reads no file. `sdk` says who calls AWS, and from where.
+    pub fn new(config: Config, sdk: &SdkConfig) -> App {
+        let (store, packages, queues) =
+            (Store::new(sdk, &config), Packages::new(sdk, &config), Queues::new(sdk, &config));
+        let keys = Keys::default();
+        // Last: whatever panics after it would have to take it apart, and that is code of all of OpenSSL.
+        let identities = Identities::new(config.signing_identities.clone(), &config.aws, sdk);
+        App { config, store, packages, queues, identities, keys, apns: OnceLock::new() }
+    }
+
+    /// Apple's push service. The trusted roots are read at the first call.
+    ///
+    /// # Errors
+    /// `APNS_CA_FILE` cannot be used, or this system trusts nobody.
+    pub fn apns(&self) -> Result<&Apns, Fault> {
+        if let Some(apns) = self.apns.get() {
+            return Ok(apns);
+        }
+        let extra_roots_pem = self.config.apns_ca_file.as_ref().map(std::fs::read).transpose();
+        let extra_roots_pem = extra_roots_pem.map_err(|error| Fault::new("reading APNS_CA_FILE", error))?;
+        let apns = Apns::new(ApnsSettings { endpoint: self.config.apns_endpoint.clone(), extra_roots_pem });
+        let apns = apns.map_err(|error| Fault::new("preparing push (APNS_ENDPOINT, APNS_CA_FILE)", error))?;
+        Ok(self.apns.get_or_init(|| apns))
     }
 }
 
-/// The SDK's shared settings: explicit where the variables are given, else the SDK's own chain.
-pub async fn sdk_config(aws: &AwsVariables) -> SdkConfig {
+/// The SDK's shared settings as Lambda gives them: region and credentials of the function's role are in the environment
+/// (AWS, "Defined runtime environment variables"). Programs that run elsewhere bring what their AWS profile says.
+pub fn sdk_config(aws: &AwsVariables) -> SdkConfig {
+    let credentials = aws.credentials.clone().map(|(id, secret, token)| {
+        SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "environment"))
+    });
+    let mut sdk = SdkConfig::builder();
+    sdk.set_region(aws.region.clone().map(Region::new)).set_credentials_provider(credentials);
+    with_patience(sdk).build()
+}
+
+/// How long calls of AWS may take, and how often they are repeated.
+pub fn with_patience(sdk: sdk_config::Builder) -> sdk_config::Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(15))
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+    sdk.behavior_version(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
-        .timeout_config(timeouts);
-    if let Some(region) = &aws.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some((id, secret, token)) = &aws.credentials {
-        let credentials = Credentials::new(id.clone(), secret.clone(), token.clone(), None, "environment");
-        loader = loader.credentials_provider(credentials);
-    }
-    loader.load().await
+        .timeout_config(timeouts)
 }
 
 /// DynamoDB, at the endpoint the variables name, if any.
-pub fn dynamodb(sdk: &SdkConfig, config: &Config) -> aws_sdk_dynamodb::Client {
+pub fn dynamodb(sdk: &SdkConfig, aws: &AwsVariables) -> aws_sdk_dynamodb::Client {
     let mut builder = aws_sdk_dynamodb::config::Builder::from(sdk);
-    builder.set_endpoint_url(config.aws.dynamodb_endpoint.clone());
+    builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
     aws_sdk_dynamodb::Client::from_conf(builder.build())
 }
 
 /// S3. Another endpoint than AWS's own has no host name per bucket, so the bucket goes into the path there.
-pub fn s3(sdk: &SdkConfig, config: &Config) -> aws_sdk_s3::Client {
+pub fn s3(sdk: &SdkConfig, aws: &AwsVariables) -> aws_sdk_s3::Client {
     let mut builder = aws_sdk_s3::config::Builder::from(sdk);
-    builder.set_endpoint_url(config.aws.s3_endpoint.clone());
-    builder.set_force_path_style(config.aws.s3_endpoint.as_ref().map(|_| true));
+    builder.set_endpoint_url(aws.s3_endpoint.clone());
+    builder.set_force_path_style(aws.s3_endpoint.as_ref().map(|_| true));
     aws_sdk_s3::Client::from_conf(builder.build())
 }
 
 /// SQS.
-pub fn sqs(sdk: &SdkConfig, config: &Config) -> aws_sdk_sqs::Client {
+pub fn sqs(sdk: &SdkConfig, aws: &AwsVariables) -> aws_sdk_sqs::Client {
     let mut builder = aws_sdk_sqs::config::Builder::from(sdk);
-    builder.set_endpoint_url(config.aws.sqs_endpoint.clone());
+    builder.set_endpoint_url(aws.sqs_endpoint.clone());
     aws_sdk_sqs::Client::from_conf(builder.build())
 }

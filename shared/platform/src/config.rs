@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use ::http::Uri;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 
 /// Everything a function is told by its environment.
 #[derive(Debug, Clone)]
@@ -97,6 +98,24 @@ pub const VARIABLES: [&str; 9] = [
     "RUST_LOG",
 ];
 
+/// What is logged: `info`, or what `RUST_LOG` says. One that says nothing sensible is reported by
+/// [`Config::from_environment`], in a line that has to be logged itself.
+pub fn log_filter() -> Targets {
+    std::env::var("RUST_LOG").ok().and_then(|text| parse_log_filter(&text).ok()).unwrap_or_else(everything_of_note)
+}
+
+/// Reads a log filter: a level, or levels by target, such as `warn,platform=debug`. Empty text counts as none.
+///
+/// # Errors
+/// The text is no filter.
+pub fn parse_log_filter(text: &str) -> Result<Targets, ParseError> {
+    if text.trim().is_empty() { Ok(everything_of_note()) } else { text.parse() }
+}
+
+fn everything_of_note() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO)
+}
+
 impl Config {
     /// Reads the process's environment.
     pub fn from_environment() -> Result<Config, ConfigErrors> {
@@ -160,6 +179,11 @@ impl Config {
                 Duration::ZERO
             }
         };
+        if let Some(filter) = lookup("RUST_LOG")
+            && let Err(error) = parse_log_filter(&filter)
+        {
+            wrong("RUST_LOG", format!("{filter:?} is no log filter, such as info or warn,platform=debug: {error}"));
+        }
         let aws = AwsVariables::from_variables(lookup);
         for (name, url) in [
             ("AWS_ENDPOINT_URL_DYNAMODB", &aws.dynamodb_endpoint),

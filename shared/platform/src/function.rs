@@ -1,6 +1,6 @@
 //! The seam between cloud, laptop and tests: every door and worker is one [`Function`].
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, process::ExitCode, sync::Arc, time::Instant};
+use std::{future::Future, mem::ManuallyDrop, panic::AssertUnwindSafe, pin::Pin, process::ExitCode, time::Instant};
 
 use ::http::Response;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -10,7 +10,7 @@ use lambda_http::{Body, Request, RequestExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 
 use crate::{
-    App, Config, Fault,
+    App, Config, Fault, app, config,
     http::{self, Failure},
     telemetry,
 };
@@ -128,7 +128,7 @@ pub fn path_parameter(request: &Request, name: &str) -> String {
 /// The whole `main` of every function: reads the environment, prepares the app once, then serves Lambda's Runtime API
 /// until the environment is shut down.
 pub fn serve(function: Function) -> ExitCode {
-    telemetry::start();
+    telemetry::start(config::log_filter());
     let config = match Config::from_environment() {
         Ok(config) => config,
         Err(errors) => {
@@ -155,26 +155,26 @@ pub fn serve(function: Function) -> ExitCode {
 }
 
 async fn run(function: Function, config: Config) -> Result<(), lambda_runtime::Error> {
-    let app = Arc::new(App::new(config).await?);
+    let sdk = app::sdk_config(&config.aws);
+    // For as long as the process lives. Code that would take an app apart is code of all its parts: without it, a function
+    // that never signs is linked without OpenSSL.
+    let app: &App = Box::leak(Box::new(ManuallyDrop::new(App::new(config, &sdk))));
     match function.handler {
         Handler::Http(..) => {
-            let answer = move |request: Request| {
-                let app = Arc::clone(&app);
-                async move { Ok::<_, lambda_runtime::Error>(function.answer(&app, request, Timestamp::now()).await) }
+            let answer = move |request: Request| async move {
+                Ok::<_, lambda_runtime::Error>(function.answer(app, request, Timestamp::now()).await)
             };
             lambda_http::run(service_fn(answer)).await
         }
         Handler::Queue(_) => {
-            let work = move |event: LambdaEvent<SqsEvent>| {
-                let app = Arc::clone(&app);
-                async move { Ok::<_, lambda_runtime::Error>(function.work(&app, event.payload, Timestamp::now()).await) }
+            let work = move |event: LambdaEvent<SqsEvent>| async move {
+                Ok::<_, lambda_runtime::Error>(function.work(app, event.payload, Timestamp::now()).await)
             };
             lambda_runtime::run(service_fn(work)).await
         }
         Handler::Schedule(_) => {
-            let run = move |event: LambdaEvent<serde_json::Value>| {
-                let app = Arc::clone(&app);
-                async move { function.run(&app, event.payload, Timestamp::now()).await.map_err(|fault| fault.chain()) }
+            let run = move |event: LambdaEvent<serde_json::Value>| async move {
+                function.run(app, event.payload, Timestamp::now()).await.map_err(|fault| fault.chain())
             };
             lambda_runtime::run(service_fn(run)).await
         }

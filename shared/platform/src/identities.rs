@@ -10,10 +10,11 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use passkit::{
     identifiers::PassTypeIdentifier,
@@ -45,7 +46,25 @@ pub struct Identities {
 
 enum Source {
     Directory(PathBuf),
-    SecretsManager { client: aws_sdk_secretsmanager::Client, prefix: String },
+    SecretsManager(Box<Secrets>),
+}
+
+/// Secrets Manager. Its client is made at the first reading.
+struct Secrets {
+    sdk: SdkConfig,
+    aws: AwsVariables,
+    client: OnceLock<Client>,
+    prefix: String,
+}
+
+impl Secrets {
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| {
+            let mut builder = aws_sdk_secretsmanager::config::Builder::from(&self.sdk);
+            builder.set_endpoint_url(self.aws.secrets_manager_endpoint.clone());
+            Client::from_conf(builder.build())
+        })
+    }
 }
 
 /// What was read, and until when it is good.
@@ -85,10 +104,9 @@ impl Identities {
         match source {
             SigningIdentitiesSource::Directory(directory) => Identities::in_directory(directory),
             SigningIdentitiesSource::SecretsManager(prefix) => {
-                let mut builder = aws_sdk_secretsmanager::config::Builder::from(sdk);
-                builder.set_endpoint_url(aws.secrets_manager_endpoint.clone());
-                let client = aws_sdk_secretsmanager::Client::from_conf(builder.build());
-                Identities::over(Source::SecretsManager { client, prefix })
+                let (sdk, aws) = (sdk.clone(), aws.clone());
+                let secrets = Secrets { sdk, aws, client: OnceLock::new(), prefix };
+                Identities::over(Source::SecretsManager(Box::new(secrets)))
             }
         }
     }
@@ -158,7 +176,7 @@ impl Identities {
     pub async fn examine(&self, now: Timestamp) -> Result<Vec<Examined>, Fault> {
         let mut found = match &self.source {
             Source::Directory(directory) => source::in_directory(directory)?,
-            Source::SecretsManager { client, prefix } => source::in_secrets_manager(client, prefix).await?,
+            Source::SecretsManager(secrets) => source::in_secrets_manager(secrets.client(), &secrets.prefix).await?,
         };
         found.sort_by(|one, other| one.name.cmp(&other.name));
         let examined = found.into_iter().map(|found| Examined {

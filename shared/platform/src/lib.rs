@@ -23,7 +23,7 @@ pub mod store;
 pub mod telemetry;
 pub mod update_view;
 
-pub use app::{App, StartError};
+pub use app::App;
 pub use config::{Config, ConfigErrors};
 pub use function::{Audience, Function, Handler, serve};
 

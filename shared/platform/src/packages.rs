@@ -6,10 +6,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_types::SdkConfig;
 use domain::{Campaign, Pass, campaign::TemplateVersion};
 use jiff::Timestamp;
 use passkit::{
@@ -22,7 +23,7 @@ use passkit::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{App, Fault, language::Language};
+use crate::{App, Config, Fault, app, config::AwsVariables, language::Language};
 
 /// Templates and looks kept in memory by one process. A look of a campaign with large images is under a megabyte, and a
 /// function has 256: beyond this the memory starts anew.
@@ -32,16 +33,29 @@ const CRC_METADATA: &str = "crc32";
 
 /// Templates and packages.
 pub struct Packages {
-    client: Client,
+    sdk: SdkConfig,
+    aws: AwsVariables,
+    client: OnceLock<Client>,
     bucket: String,
     templates: Mutex<HashMap<String, Arc<Template>>>,
     looks: Mutex<HashMap<String, Arc<Look>>>,
 }
 
 impl Packages {
-    /// Over this bucket.
-    pub fn new(client: Client, bucket: String) -> Packages {
-        Packages { client, bucket, templates: Mutex::default(), looks: Mutex::default() }
+    /// Over the bucket that the environment names. Its client is made at the first call.
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Packages {
+        Packages {
+            sdk: sdk.clone(),
+            aws: config.aws.clone(),
+            client: OnceLock::new(),
+            bucket: config.bucket_name.clone(),
+            templates: Mutex::default(),
+            looks: Mutex::default(),
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| app::s3(&self.sdk, &self.aws))
     }
 
     /// Keeps a template's archive, under a name of its content.
@@ -159,14 +173,14 @@ impl Packages {
 
     async fn put(&self, name: &str, media_type: &str, bytes: Vec<u8>) -> Result<(), Fault> {
         let crc = format!("{:08x}", crc32fast::hash(&bytes));
-        let request = self.client.put_object().bucket(&self.bucket).key(name).content_type(media_type);
+        let request = self.client().put_object().bucket(&self.bucket).key(name).content_type(media_type);
         let request = request.metadata(CRC_METADATA, crc).body(ByteStream::from(bytes));
         request.send().await.map_err(|error| Fault::new(format!("writing {name} (S3)"), error)).map(|_| ())
     }
 
     /// An object, whole and as it was written; `None` when it is not there or not whole.
     async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
-        let answer = match self.client.get_object().bucket(&self.bucket).key(name).send().await {
+        let answer = match self.client().get_object().bucket(&self.bucket).key(name).send().await {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
             Err(error) => return Err(Fault::new(format!("reading {name} (S3)"), error)),

@@ -113,12 +113,13 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
     }
     let identity = app.identities.of(topic, now).await?;
     let identity = identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {topic}")))?;
+    let apns = app.apns()?;
     let expiration = now + KEPT_BY_APNS;
     let pushes = apple.into_iter().map(|registration| {
         let identity = &identity;
         async move {
             let push = Push::new(&registration.push_token, topic, expiration);
-            let outcome = app.apns.push(identity, &push).await;
+            let outcome = apns.push(identity, &push).await;
             (registration, outcome)
         }
     });

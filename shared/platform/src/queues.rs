@@ -1,11 +1,15 @@
 //! SQS: messages that say "look at this intent". They may be lost, doubled or late; the intent is what counts.
 
+use std::sync::OnceLock;
+
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
+use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Config, Fault,
+    Config, Fault, app,
+    config::AwsVariables,
     store::{Intent, IntentKey},
 };
 
@@ -14,7 +18,9 @@ pub const LONGEST_DELAY: SignedDuration = SignedDuration::from_secs(900);
 
 /// The queues.
 pub struct Queues {
-    client: Client,
+    sdk: SdkConfig,
+    aws: AwsVariables,
+    client: OnceLock<Client>,
     push_url: String,
     follow_up_url: String,
 }
@@ -27,9 +33,19 @@ struct Message {
 }
 
 impl Queues {
-    /// Over these queues.
-    pub fn new(client: Client, config: &Config) -> Queues {
-        Queues { client, push_url: config.push_queue_url.clone(), follow_up_url: config.follow_up_queue_url.clone() }
+    /// Over the queues that the environment names. Their client is made at the first call.
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Queues {
+        Queues {
+            sdk: sdk.clone(),
+            aws: config.aws.clone(),
+            client: OnceLock::new(),
+            push_url: config.push_queue_url.clone(),
+            follow_up_url: config.follow_up_queue_url.clone(),
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| app::sqs(&self.sdk, &self.aws))
     }
 
     /// Sends a message for each intent that is due within the longest delay, to arrive when it is due and not before.
@@ -57,7 +73,7 @@ impl Queues {
     async fn send(&self, url: &str, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
         // SendMessageBatch takes ten (AWS, "Amazon SQS message quotas").
         for batch in intents.chunks(10) {
-            let mut request = self.client.send_message_batch().queue_url(url);
+            let mut request = self.client().send_message_batch().queue_url(url);
             for (index, intent) in batch.iter().enumerate() {
                 let message = Message { v: 1, intent: intent.key.clone() };
                 let body = serde_json::to_string(&message).map_err(|error| Fault::new("writing a message", error))?;

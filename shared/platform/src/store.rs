@@ -39,13 +39,14 @@ mod updates;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, KeysAndAttributes},
 };
+use aws_types::SdkConfig;
 use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
 use serde::de::DeserializeOwned;
 
@@ -59,7 +60,7 @@ pub use registrations::{OnDevice, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};
 pub use updates::{Changed, StoredUpdate, UpdateWritten};
 
-use crate::Fault;
+use crate::{Config, Fault, app, config::AwsVariables};
 
 /// A DynamoDB item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -67,7 +68,9 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// The store.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
+    sdk: SdkConfig,
+    aws: AwsVariables,
+    client: OnceLock<Client>,
     table: String,
     /// Campaigns seen lately, by pass type: read along with a pass, since they are most likely its own.
     lately: Arc<Mutex<HashMap<PassTypeIdentifier, Vec<Key>>>>,
@@ -126,14 +129,25 @@ impl Key {
 pub const ATTEMPTS: u32 = 40;
 
 impl Store {
-    /// A store over this table.
-    pub fn new(client: Client, table: String) -> Store {
-        Store { client, table, lately: Arc::default() }
+    /// A store over the table that the environment names. Its client is made at the first call.
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Store {
+        Store {
+            sdk: sdk.clone(),
+            aws: config.aws.clone(),
+            client: OnceLock::new(),
+            table: config.table_name.clone(),
+            lately: Arc::default(),
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| app::dynamodb(&self.sdk, &self.aws))
     }
 
     /// One item, read strongly: a read right after a push must not see the world before it.
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Fault> {
-        let request = self.client.get_item().table_name(&self.table).consistent_read(true).set_key(Some(key.to_item()));
+        let request =
+            self.client().get_item().table_name(&self.table).consistent_read(true).set_key(Some(key.to_item()));
         let answer = request.send().await.map_err(|error| fault("reading an item", error))?;
         answer.item.map(read).transpose()
     }
@@ -148,7 +162,7 @@ impl Store {
             while !wanted.is_empty() {
                 let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
                 let request = request.map_err(|error| fault("reading items", error))?;
-                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
+                let answer = self.client().batch_get_item().request_items(&self.table, request).send().await;
                 let answer = answer.map_err(|error| fault("reading items", error))?;
                 for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                     if let Some(key) = Key::of(&item) {
@@ -196,7 +210,7 @@ impl Store {
             _ => "pk = :pk AND begins_with(sk, :prefix)",
         };
         let mut request = self
-            .client
+            .client()
             .query()
             .table_name(&self.table)
             .consistent_read(true)

@@ -11,8 +11,8 @@ use lambda_http::{Request, RequestExt, request::RequestContext};
 use serde_json::{Map, Value, json};
 use tracing::{Event, Metadata, Subscriber, field};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
+    Layer,
+    filter::{FilterExt, Targets, filter_fn},
     fmt,
     layer::Context,
     prelude::*,
@@ -25,9 +25,8 @@ const METRICS: &str = "passloop::metrics";
 /// The namespace of every metric in CloudWatch.
 const NAMESPACE: &str = "Passloop";
 
-/// JSON lines on standard output, filtered by `RUST_LOG` (default `info`): what CloudWatch Logs reads.
-pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// JSON lines on standard output, those that pass the filter: what CloudWatch Logs reads.
+pub fn start(filter: Targets) {
     let lines = fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
     let lines = lines.with_filter(filter.and(filter_fn(is_metric).not()));
     let metrics = MetricLines.with_filter(filter_fn(is_metric));

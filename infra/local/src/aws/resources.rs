@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_sqs::types::QueueAttributeName;
 use platform::Config;
-use platform::app::{dynamodb, s3, sdk_config, sqs};
+use platform::app::{dynamodb, s3, sqs};
 use platform::store::create_table;
 
+use super::sdk_config;
 use crate::template::{Queue, Template};
 
 /// The one region whose buckets carry no location constraint (AWS, CreateBucket).
@@ -23,7 +24,7 @@ pub(crate) async fn ensure_queues(
     template: &Template,
     variables: &mut BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
-    let client = sqs(&sdk_config(&config.aws).await, config);
+    let client = sqs(&sdk_config(&config.aws).await, &config.aws);
     let mut missing = Vec::new();
     for named in &template.queue_variables {
         let given = variables.get(&named.variable).is_some_and(|value| !value.is_empty());
@@ -74,8 +75,8 @@ async fn ensure_dead_letter_queue(client: &aws_sdk_sqs::Client, queue: &Queue) -
 /// When DynamoDB or S3 refuses or cannot be reached.
 pub(crate) async fn ensure_table_and_bucket(config: &Config) -> anyhow::Result<()> {
     let sdk = sdk_config(&config.aws).await;
-    ensure_table(&dynamodb(&sdk, config), &config.table_name).await?;
-    ensure_bucket(&s3(&sdk, config), config).await
+    ensure_table(&dynamodb(&sdk, &config.aws), &config.table_name).await?;
+    ensure_bucket(&s3(&sdk, &config.aws), config).await
 }
 
 async fn ensure_table(client: &aws_sdk_dynamodb::Client, name: &str) -> anyhow::Result<()> {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use passkit::signing::wwdr::Origin;
 use passkit::signing::{Certificate, SigningIdentity};
-use platform::app::sdk_config;
 use platform::config::{AwsVariables, SigningIdentitiesSource};
 use platform::identities::{Examined, Identities, Unusable};
 
@@ -46,7 +45,7 @@ impl Check {
         let (examined, directory) = if let Some(prefix) = self.identities.strip_prefix("secretsmanager:") {
             let aws = AwsVariables::from_variables(|name| variables.get(name).cloned());
             let source = SigningIdentitiesSource::SecretsManager(prefix.to_owned());
-            (examine(&Identities::new(source, &aws, &sdk_config(&aws).await), now).await?, None)
+            (examine(&Identities::new(source, &aws, &crate::aws::sdk_config(&aws).await), now).await?, None)
         } else if directory.is_file() {
             (vec![self.archive(directory, now)?], None)
         } else {

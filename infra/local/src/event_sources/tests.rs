@@ -22,7 +22,7 @@ impl World {
     async fn start(function: &'static Function) -> World {
         let sqs = Sqs::start("eu-central-1".to_owned()).unwrap();
         let app = app_without_cloud().await;
-        let sdk = platform::app::sdk_config(&app.config.aws).await;
+        let sdk = platform::app::sdk_config(&app.config.aws);
         let client = aws_sdk_sqs::config::Builder::from(&sdk).endpoint_url(sqs.endpoint()).build();
         let client = aws_sdk_sqs::Client::from_conf(client);
         let dead_letters_url = client.create_queue().queue_name("dead").send().await.unwrap().queue_url.unwrap();

@@ -252,7 +252,7 @@ impl Store {
         use aws_sdk_dynamodb::types::AttributeValue::S;
         let start = after.map(|key| key.to_key().to_item());
         let answer = self
-            .client
+            .client()
             .query()
             .table_name(&self.table)
             .consistent_read(true)

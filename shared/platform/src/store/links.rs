@@ -83,7 +83,7 @@ impl Store {
         let most = link.terms.download_limit.map(|limit| (":most".to_owned(), number(limit)));
         let values = [(":one".to_owned(), number(1))].into_iter().chain(most);
         let request = self
-            .client
+            .client()
             .update_item()
             .table_name(&self.table)
             .set_key(Some(items::link_key(&link.id).to_item()))

@@ -197,7 +197,7 @@ impl Store {
         let (mut count, mut start) = (0, None);
         loop {
             let answer = self
-                .client
+                .client()
                 .query()
                 .table_name(&self.table)
                 .consistent_read(true)

@@ -78,7 +78,7 @@ impl Store {
         let expression =
             format!("SET v = :v, example = :example, seen_at = :now, {TTL_ATTRIBUTE} = :end ADD seen :lines");
         let request = self
-            .client
+            .client()
             .update_item()
             .table_name(&self.table)
             .set_key(Some(report_key(shape).to_item()))

@@ -135,7 +135,7 @@ impl Store {
         const CONFLICTS: u32 = 8;
         let writes: Vec<_> = transaction.writes.into_iter().map(|write| self.in_table(write)).collect();
         for conflict in 0.. {
-            let request = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let request = self.client().transact_write_items().set_transact_items(Some(writes.clone()));
             let error = match request.send().await {
                 Ok(_) => return Ok(Outcome::Committed),
                 Err(error) => error,

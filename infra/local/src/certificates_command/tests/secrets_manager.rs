@@ -77,7 +77,7 @@ impl SecretsManager {
         let variables = self.variables();
         let aws = AwsVariables::from_variables(|name| variables.get(name).cloned());
         let source = SigningIdentitiesSource::SecretsManager("passloop/identities/".to_owned());
-        Identities::new(source, &aws, &sdk_config(&aws).await)
+        Identities::new(source, &aws, &sdk_config(&aws))
     }
 
     fn count(&self, operation: &str) -> usize {
