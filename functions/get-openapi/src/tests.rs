@@ -14,7 +14,24 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 24] = [
+const LIMITS: [(&str, &str, &str); 29] = [
+    ("shared/domain/src/limit.rs", "HOLDER_KEY_CHARACTERS", "CampaignDraft/properties/holderKey/maxLength"),
+    ("shared/domain/src/campaign.rs", "MAXIMUM_TOTAL_REDEMPTIONS", "Offer/properties/totalRedemptionLimit/maximum"),
+    (
+        "shared/domain/src/campaign.rs",
+        "MAXIMUM_TOTAL_REDEMPTIONS",
+        "CampaignDraft/properties/totalRedemptionLimit/maximum",
+    ),
+    (
+        "shared/domain/src/campaign.rs",
+        "MAXIMUM_REVERSIBLE_FOR_SECONDS",
+        "CampaignDraft/properties/reversibleForSeconds/maximum",
+    ),
+    (
+        "shared/domain/src/campaign.rs",
+        "DEFAULT_REVERSIBLE_FOR_SECONDS",
+        "CampaignDraft/properties/reversibleForSeconds/default",
+    ),
     ("shared/domain/src/location.rs", "MAXIMUM_LOCATIONS", "CampaignDraft/properties/locations/maxItems"),
     ("shared/domain/src/location.rs", "LOCATION_TEXT_CHARACTERS", "Location/properties/name/maxLength"),
     ("shared/domain/src/location.rs", "BENEFIT_BYTES", "Benefit/description"),

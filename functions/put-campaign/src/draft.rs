@@ -1,6 +1,6 @@
 //! Reading a campaign's draft from JSON: every problem named by its path.
 
-use domain::{CampaignDraft, Location, Offer};
+use domain::{CampaignDraft, Location, Offer, campaign::DEFAULT_REVERSIBLE_FOR_SECONDS, limit::HOLDER_KEY_CHARACTERS};
 use lambda_http::Request;
 use passkit::problem::Problems;
 use platform::{
@@ -19,6 +19,10 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
     let welcome_overlay = fields.object("welcomeOverlay", input::overlay);
     let next_offer_after_seconds = fields.optional("nextOfferAfterSeconds").unwrap_or(15);
     let after_last_offer = fields.optional("afterLastOffer").unwrap_or_default();
+    let total_redemption_limit = fields.optional("totalRedemptionLimit");
+    let holder_key = fields.text("holderKey", HOLDER_KEY_CHARACTERS);
+    let redemptions_per_holder = fields.optional("redemptionsPerHolder");
+    let reversible_for_seconds = fields.optional("reversibleForSeconds").unwrap_or(DEFAULT_REVERSIBLE_FOR_SECONDS);
     let push_over_seconds = fields.optional("pushOverSeconds").unwrap_or(0);
     let maximum_devices = fields.optional("maximumDevices");
     let on_too_many_devices = fields.optional("onTooManyDevices").unwrap_or_default();
@@ -32,6 +36,10 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
         voided_overlay,
         welcome_overlay,
         next_offer_after_seconds,
+        total_redemption_limit,
+        holder_key,
+        redemptions_per_holder,
+        reversible_for_seconds,
         after_last_offer,
         push_over_seconds,
         maximum_devices,
@@ -46,12 +54,24 @@ fn offer(fields: &mut Fields) -> Option<Offer> {
     let offer_id = fields.required("offerId");
     let title = fields.required("title");
     let redemption_limit = fields.optional("redemptionLimit");
+    let total_redemption_limit = fields.optional("totalRedemptionLimit");
+    let new_barcode = fields.optional("newBarcode").unwrap_or_default();
     let redeemable_from = fields.time("redeemableFrom");
     let redeemable_until = fields.time("redeemableUntil");
     let overlay = fields.object("overlay", input::overlay).unwrap_or_default();
     let benefit = fields.optional("benefit");
     let (offer_id, title) = offer_id.zip(title)?;
-    Some(Offer { offer_id, title, redemption_limit, redeemable_from, redeemable_until, overlay, benefit })
+    Some(Offer {
+        offer_id,
+        title,
+        redemption_limit,
+        total_redemption_limit,
+        new_barcode,
+        redeemable_from,
+        redeemable_until,
+        overlay,
+        benefit,
+    })
 }
 
 fn location(fields: &mut Fields) -> Option<Location> {

@@ -1,6 +1,11 @@
 //! `POST /merchant/v1/redemptions`: the call a till makes.
 
-use domain::{Campaign, Pass, Redemption, RedemptionRequest, Refusal, pass::MissingOffer, time};
+use domain::{
+    Campaign, NewRedemption, Pass, Redemption, RedemptionRequest, Refusal,
+    limit::{Claim, Spent},
+    pass::MissingOffer,
+    time,
+};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -103,9 +108,14 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
                 continue;
             }
         };
-        match stored.pass.redeem(&campaign, random::id()?, told.clone(), now)? {
-            Ok(pass) => {
-                if let Some(answer) = redeem(app, &once, &stored, &pass, &campaign, now).await? {
+        let new = NewRedemption { redemption_id: random::id()?, barcode: random::barcode()? };
+        let decided = match stored.pass.redeem(&campaign, new, told.clone(), now)? {
+            Ok(pass) => claim(app, &stored.pass, &campaign).await?.map(|claim| (pass, claim)),
+            Err(refusal) => Err(refusal),
+        };
+        match decided {
+            Ok((pass, claim)) => {
+                if let Some(answer) = redeem(app, &once, &stored, (&pass, &claim), &campaign, now).await? {
                     return Ok(answer);
                 }
             }
@@ -138,13 +148,25 @@ async fn find(
     Ok(Ok((stored, campaign.campaign)))
 }
 
+/// Where the redemption is counted, or which limit is reached. Only a campaign that has limits is asked what it counted.
+async fn claim(app: &App, pass: &Pass, campaign: &Campaign) -> Result<Result<Claim, Refusal>, Failure> {
+    let offer = pass.offer(campaign)?;
+    let spent = if campaign.limits(offer) {
+        let holder = campaign.holder(pass);
+        app.store.spent(&pass.merchant_id, &pass.campaign_id, &offer.offer_id, holder.as_ref()).await?
+    } else {
+        Spent::default()
+    };
+    Ok(campaign.claim(offer, pass, &spent, random::below(u32::MAX)? as usize))
+}
+
 /// Commits the redemption with its answer and the steps that follow, then sends the messages for those. `None` when
-/// somebody else changed the pass meanwhile.
+/// somebody else changed the pass, or took the last place, meanwhile.
 async fn redeem(
     app: &App,
     once: &Once,
     stored: &StoredPass,
-    pass: &Pass,
+    (pass, claim): (&Pass, &Claim),
     campaign: &Campaign,
     now: Timestamp,
 ) -> Result<Option<Response<Body>>, Failure> {
@@ -165,9 +187,9 @@ async fn redeem(
         .with("offerId", counted.offer_id.as_str())
         .with("location", counted.location.clone())
         .with("till", counted.till.clone());
-    let barcode_used = (pass.shown_barcode().is_none()).then_some(counted);
+    let barcode_used = (pass.shown_barcode() != Some(&stored.pass.barcode)).then_some(counted);
     let change = Change { event: Some(event), barcode_used, done: None, then: &then, recorded: Some(&recorded) };
-    match app.store.change(stored, pass, change).await? {
+    match app.store.redeem(stored, pass, claim, change).await? {
         Written::Done => {
             app.queues.send_after_commit(&then, now).await;
             Ok(Some(answer::json(StatusCode::CREATED, &body)))

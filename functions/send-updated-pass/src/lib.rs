@@ -28,6 +28,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 
     let last_modified = pass.last_modified(campaign);
     let held = header_text(&request, header::IF_MODIFIED_SINCE).and_then(LastModified::parse);
+    let mut waited = None;
     let mut response = if held == Some(last_modified) {
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
@@ -36,14 +37,15 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let fetched = pass.effective_version(campaign);
         let first = pass.fetched.map_or(fetched.version > 1, |earlier| earlier < fetched);
         if first && *request.method() == Method::GET {
-            let waited = now.duration_since(pass.shown_since(campaign)).as_secs_f64();
-            telemetry::metric("TimeToWallet", Unit::Seconds, waited, &[], now);
+            let since = now.duration_since(pass.shown_since(campaign));
+            telemetry::metric("TimeToWallet", Unit::Seconds, since.as_secs_f64(), &[], now);
+            waited = Some(since);
         }
         answer::bytes(StatusCode::OK, "application/vnd.apple.pkpass", package)
     };
     // A phone that asks by HEAD does not have the package yet.
     if *request.method() == Method::GET
-        && let Err(fault) = app.store.note_fetched(&stored, pass.effective_version(campaign), now).await
+        && let Err(fault) = app.store.note_fetched(&stored, pass.effective_version(campaign), waited, now).await
     {
         // The pass goes out all the same; without the note it may be listed once more.
         tracing::warn!(fault = fault.chain(), "a fetch was not noted");

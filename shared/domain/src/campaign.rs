@@ -14,7 +14,10 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::location::{self, Location};
+use crate::{
+    limit,
+    location::{self, Location},
+};
 
 /// Offers in one campaign. Each has four looks to prepare and a few kilobytes in the campaign's record (400 KB).
 pub const MAXIMUM_OFFERS: usize = 24;
@@ -24,6 +27,10 @@ pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
 pub const MAXIMUM_PUSH_OVER_SECONDS: u32 = 86_400;
 /// The largest `redemptionLimit`.
 pub const MAXIMUM_REDEMPTIONS: u32 = 1_000_000;
+/// The largest `totalRedemptionLimit`: what is counted stays far within 32 bits.
+pub const MAXIMUM_TOTAL_REDEMPTIONS: u32 = 1_000_000_000;
+/// The longest `reversibleForSeconds`: a year.
+pub const MAXIMUM_REVERSIBLE_FOR_SECONDS: u32 = 31_536_000;
 /// Characters of an offer's title.
 pub const TITLE_CHARACTERS: usize = 200;
 
@@ -49,6 +56,18 @@ pub struct CampaignDraft {
     /// Seconds from a redemption to the next offer.
     #[serde(default = "default_next_offer_after_seconds")]
     pub next_offer_after_seconds: u32,
+    /// How many redemptions of all passes and offers together count; none: any number.
+    #[serde(default)]
+    pub total_redemption_limit: Option<u32>,
+    /// What in the holder's data says who the holder is: a JSON pointer (RFC 6901), such as `/email`.
+    #[serde(default)]
+    pub holder_key: Option<String>,
+    /// How many redemptions of all passes of one holder together count; none: any number. Needs `holder_key`.
+    #[serde(default)]
+    pub redemptions_per_holder: Option<u32>,
+    /// For how many seconds a redemption can be reversed.
+    #[serde(default = "default_reversible_for_seconds")]
+    pub reversible_for_seconds: u32,
     /// What follows the last offer.
     #[serde(default)]
     pub after_last_offer: AfterLastOffer,
@@ -73,6 +92,13 @@ fn default_next_offer_after_seconds() -> u32 {
     15
 }
 
+/// `reversibleForSeconds` where nothing is said: a day.
+pub const DEFAULT_REVERSIBLE_FOR_SECONDS: u32 = 86_400;
+
+fn default_reversible_for_seconds() -> u32 {
+    DEFAULT_REVERSIBLE_FOR_SECONDS
+}
+
 /// One offer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -84,6 +110,12 @@ pub struct Offer {
     /// How often a pass may be redeemed before the offer is used; absent or null: once.
     #[serde(default)]
     pub redemption_limit: Option<u32>,
+    /// How many redemptions of this offer by all passes together count; none: any number.
+    #[serde(default)]
+    pub total_redemption_limit: Option<u32>,
+    /// When the pass gets another barcode.
+    #[serde(default)]
+    pub new_barcode: NewBarcode,
     /// Not redeemable before.
     #[serde(default, with = "crate::time::optional_text")]
     pub redeemable_from: Option<Timestamp>,
@@ -114,6 +146,17 @@ impl Offer {
             "redeemableUntil": self.redeemable_until.map(crate::time::to_text),
         })
     }
+}
+
+/// When a pass gets another barcode, besides with each offer: of interest where an offer can be redeemed more than once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NewBarcode {
+    /// With each redemption: a screenshot, or the second scan of one visit, redeems nothing.
+    #[default]
+    EachRedemption,
+    /// With each offer only: a family goes in one after the other with one ten-visit card, off line too.
+    EachOffer,
 }
 
 /// What follows the last offer of a campaign.
@@ -212,14 +255,21 @@ pub struct LookRevision {
     pub revision: u64,
     /// Hexadecimal SHA-256 of everything but the per-pass data.
     pub digest: String,
-    /// Whether a redemption that leaves the pass in this look can be seen.
+    /// Whether a pass of this look shows how often it was, or can be, redeemed.
     pub shows_remaining: bool,
+    /// Whether it shows its barcode; of a look stored before this was noted, it does.
+    #[serde(default = "shown_unless_noted")]
+    pub shows_barcode: bool,
     /// When passes of this look end, by what template or overlays say.
     #[serde(default)]
     pub expiration: Option<Expiration>,
     /// When the present revision was made.
     #[serde(with = "crate::time::text")]
     pub since: Timestamp,
+}
+
+fn shown_unless_noted() -> bool {
+    true
 }
 
 /// A campaign in force.
@@ -337,6 +387,7 @@ impl CampaignDraft {
         if self.maximum_devices == Some(0) {
             wrong("/maximumDevices".into(), "must be at least 1, or null for any number".into());
         }
+        problems.extend(limit::problems(self));
         for (index, offer) in self.offers.iter().enumerate() {
             problems.extend(location::problem_of_benefit(&format!("/offers/{index}"), offer.benefit.as_ref()));
         }
@@ -389,14 +440,25 @@ impl CampaignDraft {
             };
             let digest: String = prepared.digest().iter().map(|byte| format!("{byte:02x}")).collect();
             let shows_remaining = prepared.shows_remaining();
+            let shows_barcode = prepared.shows_barcode();
             let expiration = prepared.expiration().cloned();
+            let fresh = |revision| LookRevision {
+                revision,
+                digest: digest.clone(),
+                shows_remaining,
+                shows_barcode,
+                expiration: expiration.clone(),
+                since: now,
+            };
             let look = match previous.and_then(|previous| previous.looks.get(&key)) {
-                Some(before) if before.digest == digest => LookRevision { expiration, ..before.clone() },
+                Some(before) if before.digest == digest => {
+                    LookRevision { revision: before.revision, since: before.since, ..fresh(0) }
+                }
                 Some(before) => {
                     altered.push(key.clone());
-                    LookRevision { revision: before.revision + 1, digest, shows_remaining, expiration, since: now }
+                    fresh(before.revision + 1)
                 }
-                None => LookRevision { revision: 0, digest, shows_remaining, expiration, since: now },
+                None => fresh(0),
             };
             campaign.looks.insert(key, look);
         }

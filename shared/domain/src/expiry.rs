@@ -64,7 +64,7 @@ mod tests {
         campaign::{ActiveUpdate, TemplateVersion},
         link::{Link, LinkTerms},
         pass::NewPass,
-        redemption::{RedemptionRequest, Refusal},
+        redemption::{NewRedemption, RedemptionRequest, Refusal},
     };
 
     const NOON: &str = "2026-11-23T12:00:00Z";
@@ -118,7 +118,8 @@ mod tests {
     }
 
     fn redeem(pass: &Pass, campaign: &Campaign, now: &str) -> Result<Pass, Refusal> {
-        pass.redeem(campaign, "r".into(), RedemptionRequest::default(), at(now)).unwrap()
+        let new = NewRedemption { redemption_id: "r".into(), barcode: Barcode::new("after") };
+        pass.redeem(campaign, new, RedemptionRequest::default(), at(now)).unwrap()
     }
 
     #[test]

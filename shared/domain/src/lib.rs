@@ -5,6 +5,7 @@
 
 pub mod campaign;
 pub mod expiry;
+pub mod limit;
 pub mod link;
 pub mod location;
 pub mod pass;
@@ -16,4 +17,4 @@ pub use campaign::{Campaign, CampaignDraft, LookKey, LookState, Offer};
 pub use link::{Link, LinkTerms};
 pub use location::Location;
 pub use pass::{Pass, PassState};
-pub use redemption::{Redemption, RedemptionRequest, Refusal};
+pub use redemption::{CountedRedemption, NewRedemption, Redemption, RedemptionRequest, Refusal};

@@ -17,6 +17,8 @@
 //!              | Voided |    (final; pending next offers are cancelled)
 //!              +--------+
 //! ```
+//! A reversal goes the other way: from `Redeemed` and `Finished` back to `Redeemable`, and while nothing of the next offer
+//! was used, from that back to the offer before. The machine's `round` says how many offers the pass has had.
 //! `expired` is not a state of the machine: a redeemable pass that has ended (`expiry.rs`) is called so when seen.
 
 use jiff::Timestamp;
@@ -31,9 +33,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    campaign::{ActiveUpdate, Campaign, LookKey, LookState, Offer, OnTooManyDevices},
+    campaign::{ActiveUpdate, Campaign, LookKey, LookState, NewBarcode, Offer, OnTooManyDevices},
     link::Link,
-    redemption::{Redemption, RedemptionRequest, Refusal},
+    redemption::{CountedRedemption, Hindrance, NewRedemption, Redemption, RedemptionRequest, Refusal},
     time,
 };
 
@@ -123,9 +125,11 @@ pub struct Pass {
     pub offer_id: OfferId,
     /// Where that offer stood in the campaign when the pass got it.
     pub offer_position: usize,
+    /// How many offers the pass has had, this one included; a reversal that brings the one before back counts down.
+    pub round: u64,
     /// Times this offer was redeemed.
     pub redemptions: u32,
-    /// What the till scans for this offer; shown while redeemable.
+    /// What the till scans for this use; shown while redeemable.
     pub barcode: Barcode,
     /// The redemption that counted last.
     pub last_redemption: Option<Redemption>,
@@ -200,6 +204,7 @@ impl Pass {
             state: PassState::Redeemable,
             offer_id: offer.offer_id.clone(),
             offer_position,
+            round: 1,
             redemptions: 0,
             barcode: new.barcode,
             last_redemption: None,
@@ -273,7 +278,7 @@ impl Pass {
     pub fn redeem(
         &self,
         campaign: &Campaign,
-        redemption_id: String,
+        new: NewRedemption,
         request: RedemptionRequest,
         now: Timestamp,
     ) -> Result<Result<Pass, Refusal>, MissingOffer> {
@@ -306,19 +311,74 @@ impl Pass {
             PassState::Finished
         };
         let last_redemption = Some(Redemption {
-            redemption_id,
+            redemption_id: new.redemption_id,
             offer_id: offer.offer_id.clone(),
             offer_title: offer.title.clone(),
             redeemed_at: now,
             location: request.location,
             till: request.till,
         });
-        let changed = Pass { state, redemptions, last_redemption, greeting: Greeting::Over, ..self.clone() };
-        let redeemed = changed.after(self, campaign, now);
-        // Of a ticket for ten visits that does not show how many are left, a redemption changes nothing to see.
-        let look = campaign.looks.get(&redeemed.look_key());
-        let seen = redeemed.look_key() != self.look_key() || look.is_none_or(|look| look.shows_remaining);
-        Ok(Ok(if seen { redeemed } else { redeemed.unseen(self) }))
+        let renews = state == PassState::Redeemable && offer.new_barcode == NewBarcode::EachRedemption;
+        let barcode = if renews { new.barcode } else { self.barcode.clone() };
+        let greeting = Greeting::Over;
+        let changed = Pass { state, redemptions, barcode, last_redemption, greeting, ..self.clone() };
+        Ok(Ok(changed.after_use(self, campaign, now)))
+    }
+
+    /// The present state as what its last redemption left behind: what a reversal needs to know later.
+    pub fn counted(&self) -> Option<CountedRedemption> {
+        Some(CountedRedemption {
+            redemption: self.last_redemption.clone()?,
+            pass_version: self.version,
+            round: self.round,
+            offer_position: self.offer_position,
+            redemptions: self.redemptions,
+            next_offer_at: self.next_offer_at(),
+        })
+    }
+
+    /// Takes a redemption of this pass back, or says why not. The pass is redeemable again with another barcode, and a
+    /// next offer that was promised finds nothing to do. One that has come goes again as long as nothing of it was used:
+    /// with the usual fifteen seconds between them, a till's mistake is noticed after it came. The caller sees to it that
+    /// no redemption is taken back twice.
+    pub fn reverse(
+        &self,
+        campaign: &Campaign,
+        counted: &CountedRedemption,
+        barcode: Barcode,
+        now: Timestamp,
+    ) -> Result<Pass, Refusal> {
+        let until = counted.reversible_until(campaign);
+        if now >= until {
+            return Err(Refusal::TooLateToReverse(until));
+        }
+        if matches!(self.state, PassState::Voided { .. }) {
+            return Err(Refusal::NotReversible(Hindrance::Voided));
+        }
+        let mut pass = Pass { state: PassState::Redeemable, barcode, greeting: Greeting::Over, ..self.clone() };
+        if counted.round == self.round {
+            pass.redemptions = self.redemptions.saturating_sub(1);
+        } else if counted.next_offer_at.is_some() && counted.round + 1 == self.round && self.redemptions == 0 {
+            pass.offer_id = counted.redemption.offer_id.clone();
+            pass.offer_position = counted.offer_position;
+            pass.round = counted.round;
+            pass.redemptions = counted.redemptions.saturating_sub(1);
+        } else {
+            return Err(Refusal::NotReversible(Hindrance::GoneOn));
+        }
+        let is_counted = |last: &Redemption| last.redemption_id == counted.redemption.redemption_id;
+        pass.last_redemption = pass.last_redemption.filter(|last| !is_counted(last));
+        Ok(pass.after_use(self, campaign, now))
+    }
+
+    /// The next version, after one use more or one fewer.
+    fn after_use(self, before: &Pass, campaign: &Campaign, now: Timestamp) -> Pass {
+        let pass = self.after(before, campaign, now);
+        // Of a ticket for ten visits that shows neither its barcode nor what is left, nothing is to be seen.
+        let shows = campaign.looks.get(&pass.look_key()).is_none_or(|look| {
+            look.shows_remaining || (look.shows_barcode && pass.shown_barcode() != before.shown_barcode())
+        });
+        if shows || pass.look_key() != before.look_key() { pass } else { pass.unseen(before) }
     }
 
     /// Applies the next offer that was promised for `due`.
@@ -334,7 +394,8 @@ impl Pass {
             Some((offer_position, offer)) => {
                 let offer_id = offer.offer_id.clone();
                 let state = PassState::Redeemable;
-                let next = Pass { state, offer_id, offer_position, redemptions: 0, barcode, ..self.clone() };
+                let round = self.round + 1;
+                let next = Pass { state, offer_id, offer_position, round, redemptions: 0, barcode, ..self.clone() };
                 NextOffer::Came(Box::new(next.after(self, campaign, now)))
             }
             None => NextOffer::Finished(Box::new(Pass { state: PassState::Finished, ..self.clone() })),
@@ -431,3 +492,6 @@ impl Pass {
 fn revision_seconds(campaign: &Campaign, key: &LookKey) -> i64 {
     i64::try_from(campaign.revision(key)).unwrap_or(i64::MAX / 4)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

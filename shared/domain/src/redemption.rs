@@ -1,8 +1,13 @@
 //! What a till says and what it is told.
 
-use jiff::Timestamp;
-use passkit::identifiers::{OfferId, PassIdentity};
+use jiff::{SignedDuration, Timestamp};
+use passkit::{
+    identifiers::{OfferId, PassIdentity},
+    secrets::Barcode,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::{Campaign, limit::Limit};
 
 /// What the till told about a redemption; both texts are the merchant's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,42 @@ pub struct Redemption {
     pub till: Option<String>,
 }
 
+/// What a redemption brings besides what the till says: the random parts.
+#[derive(Debug)]
+pub struct NewRedemption {
+    /// Fresh.
+    pub redemption_id: String,
+    /// Fresh: the pass's next barcode, should it get one.
+    pub barcode: Barcode,
+}
+
+/// A redemption that counted, with its place in the life of its pass: what a reversal decides from. It never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CountedRedemption {
+    /// The redemption.
+    #[serde(flatten)]
+    pub redemption: Redemption,
+    /// The version of the pass that it made.
+    pub pass_version: u64,
+    /// Which offer of its life the pass had ([`crate::Pass::round`]).
+    pub round: u64,
+    /// Where that offer stood in the campaign when the pass got it.
+    pub offer_position: usize,
+    /// Redemptions of that offer by this pass, this one included.
+    pub redemptions: u32,
+    /// When the next offer comes, if this was the last use and one follows.
+    #[serde(with = "crate::time::optional_text")]
+    pub next_offer_at: Option<Timestamp>,
+}
+
+impl CountedRedemption {
+    /// From when on it cannot be reversed any more, as the campaign says now.
+    pub fn reversible_until(&self, campaign: &Campaign) -> Timestamp {
+        self.redemption.redeemed_at + SignedDuration::from_secs(campaign.draft.reversible_for_seconds.into())
+    }
+}
+
 /// Why a redemption, or another wish about a pass, is refused. The answer is no, and the reason is shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -47,10 +88,33 @@ pub enum Refusal {
     /// The offer's `redeemableFrom` has not come.
     #[error("this offer is redeemable from {}", crate::time::to_text(*.0))]
     NotYetRedeemable(Timestamp),
+    /// As many redemptions as the campaign allows counted already.
+    #[error("{0}")]
+    LimitReached(Limit),
+    /// No such redemption.
+    #[error("there is no such redemption")]
+    UnknownRedemption,
+    /// The campaign's `reversibleForSeconds` are over.
+    #[error("this redemption could be reversed until {}", crate::time::to_text(*.0))]
+    TooLateToReverse(Timestamp),
+    /// The pass has gone on since.
+    #[error("{0}")]
+    NotReversible(Hindrance),
     /// No such pass, or no pass with such a barcode.
     #[error("there is no pass with this barcode or serial number")]
     UnknownPass,
     /// The merchant chose a serial number that one of its passes has.
     #[error("there is already a pass {} with serial number {}", .0.pass_type_identifier, .0.serial_number)]
     SerialNumberTaken(PassIdentity),
+}
+
+/// Why a redemption cannot be reversed although its time is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Hindrance {
+    /// The merchant voided the pass, which is final.
+    #[error("the pass was voided since")]
+    Voided,
+    /// A later offer was redeemed, or this was not the use that ended its offer: to go back would take another use with it.
+    #[error("the pass has gone on to a later offer since, and cannot go back")]
+    GoneOn,
 }

@@ -45,7 +45,8 @@ impl Expiration {
                     Placeholder::Offer(_)
                     | Placeholder::SerialNumber
                     | Placeholder::Barcode
-                    | Placeholder::Remaining => None,
+                    | Placeholder::Remaining
+                    | Placeholder::Redemptions => None,
                 }))
             }
         }

@@ -80,8 +80,10 @@ pub struct Inputs<'a> {
     pub barcode: Option<&'a Barcode>,
     /// What `{{ holder.… }}` names.
     pub holder: &'a Value,
-    /// `{{ pass.remaining }}`: redemptions left of this offer; `None`: no limit.
+    /// `{{ offer.redemptionsLeft }}`: redemptions left of this offer; `None`: no limit.
     pub remaining: Option<u32>,
+    /// `{{ offer.redemptions }}`: redemptions of this offer so far.
+    pub redemptions: u32,
     /// Whether the pass still carries the sheet of rewards enrolment.
     pub personalization: Personalization,
 }
@@ -173,15 +175,24 @@ impl Look {
         self.expiration.as_ref()
     }
 
-    /// Whether a pass of this look shows how many redemptions are left.
+    /// Whether a pass of this look shows how often it was redeemed, or how often it still can be.
     pub fn shows_remaining(&self) -> bool {
-        let mut shows = self.places.shows(&Placeholder::Remaining);
-        let mut visit = |_: String, text: &Text, _: Escape| shows |= text.shows(&Placeholder::Remaining);
+        self.shows(&Placeholder::Remaining) || self.shows(&Placeholder::Redemptions)
+    }
+
+    /// Whether a pass of this look shows its barcode's message anywhere.
+    pub fn shows_barcode(&self) -> bool {
+        self.shows(&Placeholder::Barcode)
+    }
+
+    fn shows(&self, placeholder: &Placeholder) -> bool {
+        let mut shows = self.places.shows(placeholder);
+        let mut visit = |_: String, text: &Text, _: Escape| shows |= text.shows(placeholder);
         for node in self.pass_json.values() {
             node.each_text("", &mut visit);
         }
         let mut entries = self.strings.iter().flat_map(|strings| &strings.entries);
-        shows || entries.any(|(_, text)| text.shows(&Placeholder::Remaining))
+        shows || entries.any(|(_, text)| text.shows(placeholder))
     }
 
     /// Examines the pass these inputs would make: when one is issued or its holder data changes.
@@ -263,6 +274,7 @@ fn lookup<'v>(inputs: &Inputs<'v>, placeholder: &Placeholder) -> Option<Cow<'v, 
         Placeholder::SerialNumber => Some(Cow::Borrowed(inputs.serial_number.as_str())),
         Placeholder::Barcode => inputs.barcode.map(|barcode| Cow::Borrowed(barcode.expose())),
         Placeholder::Remaining => inputs.remaining.map(|remaining| Cow::Owned(remaining.to_string())),
+        Placeholder::Redemptions => Some(Cow::Owned(inputs.redemptions.to_string())),
     }
 }
 

@@ -1,5 +1,6 @@
-//! Placeholders: `{{ holder.a.b }}`, `{{ offer.… }}`, `{{ pass.serialNumber }}`, `{{ pass.barcode }}`,
-//! `{{ pass.remaining }}` in any string of a template (contract, section 4).
+//! Placeholders: `{{ holder.a.b }}`, `{{ offer.… }}`, `{{ pass.serialNumber }}`, `{{ pass.barcode }}` in any string of a
+//! template (contract, section 4). Of the offer, `{{ offer.redemptions }}` and `{{ offer.redemptionsLeft }}` differ from pass
+//! to pass: how often this one used it, and what is left; `{{ pass.remaining }}` is another name of the latter.
 //!
 //! The whole grammar: `{{`, spaces, a root, a dotted path, spaces, `}}`. No logic, no escapes, no nesting. What is put
 //! in is never scanned again, so holder data can neither call on other data nor leave its string.
@@ -38,7 +39,7 @@ pub enum PlaceholderError {
 pub(crate) enum Placeholder {
     /// A dotted path into the pass's holder data.
     Holder(Box<[Box<str>]>),
-    /// A dotted path into the offer.
+    /// A dotted path into the offer, the same for every pass that has it.
     Offer(Box<[Box<str>]>),
     /// The pass's serial number.
     SerialNumber,
@@ -46,6 +47,8 @@ pub(crate) enum Placeholder {
     Barcode,
     /// Redemptions left of the present offer; empty where it has no limit.
     Remaining,
+    /// Redemptions of the present offer so far.
+    Redemptions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +177,7 @@ impl fmt::Display for Placeholder {
             Self::SerialNumber => f.write_str("{{ pass.serialNumber }}"),
             Self::Barcode => f.write_str("{{ pass.barcode }}"),
             Self::Remaining => f.write_str("{{ pass.remaining }}"),
+            Self::Redemptions => f.write_str("{{ offer.redemptions }}"),
         }
     }
 }
@@ -243,10 +247,11 @@ fn parse(inside: &str) -> Result<Placeholder, PlaceholderError> {
     let segments = || rest.split('.').map(Box::from).collect();
     match (root, rest) {
         ("holder", _) => Ok(Placeholder::Holder(segments())),
+        ("offer", "redemptionsLeft") | ("pass", "remaining") => Ok(Placeholder::Remaining),
+        ("offer", "redemptions") => Ok(Placeholder::Redemptions),
         ("offer", _) => Ok(Placeholder::Offer(segments())),
         ("pass", "serialNumber") => Ok(Placeholder::SerialNumber),
         ("pass", "barcode") => Ok(Placeholder::Barcode),
-        ("pass", "remaining") => Ok(Placeholder::Remaining),
         ("pass", _) => Err(PlaceholderError::UnknownPassValue(inside.to_owned())),
         _ => Err(unknown_root()),
     }
@@ -262,7 +267,9 @@ mod tests {
         Text::compile(source).unwrap().render(Escape::Plain, |placeholder| match placeholder {
             Placeholder::Holder(path) => resolve(holder, path).map(text_of),
             Placeholder::Barcode => Some("B".into()),
-            Placeholder::Offer(_) | Placeholder::SerialNumber | Placeholder::Remaining => None,
+            Placeholder::Offer(_) | Placeholder::SerialNumber | Placeholder::Remaining | Placeholder::Redemptions => {
+                None
+            }
         })
     }
 
@@ -271,6 +278,21 @@ mod tests {
         let holder = json!({"name": {"given": "Ada"}, "pets": ["Bo", {"age": 3}], "vip": true});
         assert_eq!(render("Hi {{holder.name.given}}, {{ holder.pets.0 }}!", &holder), "Hi Ada, Bo!");
         assert_eq!(render("{{ holder.pets.1.age }}{{ pass.barcode }}{{ holder.vip }}", &holder), "3Btrue");
+    }
+
+    #[test]
+    fn of_the_offer_two_values_are_the_pass_own() {
+        let text =
+            Text::compile("{{ offer.redemptions }} of {{offer.redemptionLimit}}, {{ offer.redemptionsLeft }} left")
+                .unwrap();
+        let text = text.with_offer(&json!({"redemptionLimit": 10, "redemptions": 99}), Escape::Plain);
+        let rendered = text.render(Escape::Plain, |placeholder| match placeholder {
+            Placeholder::Redemptions => Some("3".into()),
+            Placeholder::Remaining => Some("7".into()),
+            Placeholder::Holder(_) | Placeholder::Offer(_) | Placeholder::SerialNumber | Placeholder::Barcode => None,
+        });
+        assert_eq!(rendered, "3 of 10, 7 left");
+        assert_eq!(Text::compile("{{ pass.remaining }}"), Text::compile("{{ offer.redemptionsLeft }}"));
     }
 
     #[test]

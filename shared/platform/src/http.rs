@@ -126,6 +126,12 @@ fn row(failure: &Failure) -> Row {
             Refusal::Voided => row(S::CONFLICT, S::CONFLICT, "voided", "Voided"),
             Refusal::Expired(_) => row(S::CONFLICT, S::CONFLICT, "expired", "Expired"),
             Refusal::NotYetRedeemable(_) => row(S::CONFLICT, S::CONFLICT, "not_yet_redeemable", "Not yet redeemable"),
+            Refusal::LimitReached(_) => row(S::CONFLICT, S::CONFLICT, "limit_reached", "Limit reached"),
+            Refusal::UnknownRedemption => {
+                row(S::UNAUTHORIZED, S::NOT_FOUND, "unknown_redemption", "Unknown redemption")
+            }
+            Refusal::TooLateToReverse(_) => row(S::CONFLICT, S::CONFLICT, "too_late_to_reverse", "Too late to reverse"),
+            Refusal::NotReversible(_) => row(S::CONFLICT, S::CONFLICT, "not_reversible", "Not reversible"),
             Refusal::UnknownPass => row(S::UNAUTHORIZED, S::NOT_FOUND, "unknown_pass", "Unknown pass"),
             Refusal::SerialNumberTaken(_) => {
                 row(S::CONFLICT, S::CONFLICT, "serial_number_taken", "Serial number taken")
@@ -248,6 +254,12 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
         }
         Failure::Refused(Refusal::Expired(at)) => {
             problem.insert("expiredAt".to_owned(), json!(time::to_text(*at)));
+        }
+        Failure::Refused(Refusal::LimitReached(limit)) => {
+            problem.insert("limit".to_owned(), json!(limit));
+        }
+        Failure::Refused(Refusal::TooLateToReverse(until)) => {
+            problem.insert("reversibleUntil".to_owned(), json!(time::to_text(*until)));
         }
         Failure::Refused(_)
         | Failure::Unauthorised

@@ -247,6 +247,7 @@ fn inputs<'a>(
         barcode: pass.shown_barcode(),
         holder: &pass.holder,
         remaining: Some(pass.remaining(campaign)?),
+        redemptions: pass.redemptions,
         personalization: pass.personalization,
     })
 }

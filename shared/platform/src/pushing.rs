@@ -11,7 +11,7 @@ use crate::{
     App, Fault,
     apns::{Push, PushOutcome},
     random,
-    store::{Event, EventKind, Intent, Registration, Step},
+    store::{Departure, Event, EventKind, Intent, Registration, Step},
     telemetry::{self, Unit},
 };
 
@@ -159,7 +159,7 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
             }
         };
         if ended {
-            app.store.unregister(&pass.identity, &registration, now).await?;
+            app.store.unregister(&pass.identity, &registration, Departure::Unreachable, now).await?;
             sent.ended += 1;
         }
     }

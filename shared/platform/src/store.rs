@@ -12,6 +12,9 @@
 //! | unknown report of a phone (TTL) | `REPORTS` | `{hash of its shape, modulo 1000}` |
 //! | registration, by device | `DEVICE#{device}#{type}` | `{serial}` |
 //! | barcode | `BARCODE#{merchant}#{message}` | `BARCODE` |
+//! | redemption | `REDEMPTION#{merchant}#{id}` | `REDEMPTION` |
+//! | tallies of a campaign | `TALLY#{merchant}#{campaign}#{shard}` | (`tallies.rs`) |
+//! | redemptions of a holder, where limited | `HOLDER#{merchant}#{campaign}#{sha256}` | `HOLDER` |
 //! | link, with its count of downloads | `LINK#{link}` | `LINK` |
 //! | campaign | `CAMPAIGN#{merchant}#{campaign}` | `CAMPAIGN` |
 //! | pass, by campaign | `MEMBERS#{merchant}#{campaign}#{shard}` | `{type}#{serial}` |
@@ -31,9 +34,11 @@ mod items;
 mod keys;
 mod links;
 mod passes;
+mod redemptions;
 mod registrations;
 mod reports;
 mod table;
+mod tallies;
 mod transaction;
 mod updates;
 
@@ -56,8 +61,10 @@ pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
 pub use keys::StoredKey;
 pub use links::{Counts, Download, FoundLink};
 pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written};
-pub use registrations::{OnDevice, RegisteredPass, Registration};
+pub use redemptions::{Reversal, StoredRedemption};
+pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};
+pub use tallies::{ROWS, Report, Row, Uses, WALLET_BUCKETS};
 pub use updates::{Changed, StoredUpdate, UpdateWritten};
 
 use crate::{Config, Fault, app, config::AwsVariables};

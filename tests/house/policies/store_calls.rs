@@ -26,6 +26,12 @@ const NOTHING: Access = (&[], &[]);
 /// The writing of a pass: with what came of it, its barcodes, its link, the answer and the steps that follow.
 const CHANGE: Access = (&[PUT, DELETE], &["PASS#*", "BARCODE#*", "LINK#*", "ONCE#*", "DUE#*"]);
 
+/// The writing of a pass with a redemption of it, or its reversal, and what that counts.
+const COUNTED_CHANGE: Access = (
+    &[PUT, UPDATE, DELETE],
+    &["PASS#*", "BARCODE#*", "LINK#*", "ONCE#*", "DUE#*", "REDEMPTION#*", "TALLY#*", "HOLDER#*"],
+);
+
 const fn call(method: &'static str, reads: Access, writes: Access) -> StoreCall {
     StoreCall { method, reads, writes }
 }
@@ -46,11 +52,11 @@ const STORE_CALLS: &[StoreCall] = &[
     call("find_link", (&[GET], &["LINK#*"]), NOTHING),
     call("history", (&[QUERY], &["PASS#*"]), NOTHING),
     call("intent", (&[GET], &["DUE#*"]), NOTHING),
-    call("issue", NOTHING, (&[PUT], &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*"])),
+    call("issue", NOTHING, (&[PUT, UPDATE], &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*"])),
     call("keep_report", NOTHING, (&[UPDATE], &["REPORTS"])),
     call("key", (&[GET], &["KEY#*"]), NOTHING),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
-    call("note_fetched", NOTHING, CHANGE),
+    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),
     call("pass_and_campaign", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), NOTHING),
@@ -62,13 +68,18 @@ const STORE_CALLS: &[StoreCall] = &[
     call("put_template", NOTHING, (&[PUT], &["TEMPLATE#*", "CAMPAIGN#*", "DUE#*"])),
     call("record", NOTHING, (&[PUT], &["ONCE#*"])),
     call("recorded", (&[GET], &["ONCE#*"]), NOTHING),
-    call("register", NOTHING, (&[PUT], &["PASS#*", "DEVICE#*", "DUE#*"])),
+    call("redeem", NOTHING, COUNTED_CHANGE),
+    call("redemption", (&[GET], &["REDEMPTION#*"]), NOTHING),
+    call("register", NOTHING, (&[PUT, UPDATE], &["PASS#*", "DEVICE#*", "DUE#*", "TALLY#*"])),
     call("register_again", NOTHING, (&[PUT], &["PASS#*", "DEVICE#*"])),
+    call("report", (&[QUERY, BATCH], &["TALLY#*"]), NOTHING),
+    call("reverse", NOTHING, COUNTED_CHANGE),
     call("registrations", (&[QUERY], &["PASS#*"]), NOTHING),
     call("registrations_of", (&[BATCH], &["PASS#*"]), NOTHING),
     call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "ONCE#*", "DUE#*"])),
+    call("spent", (&[BATCH], &["TALLY#*", "HOLDER#*"]), NOTHING),
     call("template", (&[GET], &["TEMPLATE#*"]), NOTHING),
-    call("unregister", (&[GET], &["PASS#*"]), (&[PUT, DELETE], &["PASS#*", "DEVICE#*"])),
+    call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
     call("updates", (&[QUERY], &["UPDATES#*"]), NOTHING),
 ];
@@ -96,6 +107,9 @@ const KEYS: &[(&str, &str)] = &[
     (".to_key()", "DUE#*"),
     ("\"DUE#{shard}\"", "DUE#*"),
     ("report_key(", "REPORTS"),
+    ("redemption_key(", "REDEMPTION#*"),
+    ("shard_key(", "TALLY#*"),
+    ("holder_key(", "HOLDER#*"),
     ("Key::new(\"CHECK\"", "CHECK"),
 ];
 
@@ -204,7 +218,7 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        named.extend(partitions.filter(is_kind).filter(|kind| kind != "EVENT" && kind != "DIAGNOSED"));
+        named.extend(partitions.filter(is_kind).filter(|kind| !["EVENT", "DIAGNOSED", "DAY"].contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();
     assert_eq!(named, known);

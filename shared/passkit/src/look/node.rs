@@ -112,6 +112,7 @@ impl Node {
                     resolve(inputs.holder, path).cloned().unwrap_or_default()
                 }
                 Placeholder::Remaining => inputs.remaining.map_or_else(|| Value::from(""), Value::from),
+                Placeholder::Redemptions => Value::from(inputs.redemptions),
                 other @ (Placeholder::Holder(_)
                 | Placeholder::Offer(_)
                 | Placeholder::SerialNumber

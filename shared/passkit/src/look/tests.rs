@@ -38,6 +38,7 @@ impl Bench {
             barcode: Some(&self.barcode),
             holder,
             remaining: Some(3),
+            redemptions: 2,
             personalization: Personalization::Offered,
         }
     }

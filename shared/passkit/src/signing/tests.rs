@@ -366,6 +366,7 @@ fn a_package_satisfies_unzip_and_openssl() {
         barcode: Some(&Barcode::new("ABC")),
         holder: &serde_json::json!({"name": "Ada"}),
         remaining: None,
+        redemptions: 0,
         personalization: crate::personalization::Personalization::Offered,
     });
     let signature = identity.sign(rendered.manifest()).unwrap();

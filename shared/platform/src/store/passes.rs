@@ -1,7 +1,7 @@
 //! Passes: issuing them, finding them, and writing their next version with everything that belongs to it.
 
 use domain::{Pass, Redemption};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use passkit::{identifiers::PassIdentity, secrets::Barcode, update_tag::EffectiveVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use super::{
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
     read,
+    tallies::Happened,
     transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::{Fault, idempotency::Recorded, random};
@@ -45,6 +46,8 @@ pub enum EventKind {
     Unregistered,
     /// Redeemed.
     Redeemed,
+    /// A redemption was taken back.
+    Reversed,
     /// The next offer came.
     Offer,
     /// Holder data changed.
@@ -146,6 +149,7 @@ impl Transaction {
         let rank = match event.kind {
             EventKind::Issued
             | EventKind::Redeemed
+            | EventKind::Reversed
             | EventKind::Offer
             | EventKind::Updated
             | EventKind::Personalized
@@ -172,6 +176,28 @@ impl Transaction {
             self.put(&intent.key.to_key(), &IntentItem::new(intent)?, Condition::none())?;
         }
         Ok(())
+    }
+
+    /// Adds what became of a pass, with everything that belongs to it; the recorded answer comes first.
+    pub(super) fn put_change(&mut self, before: &StoredPass, after: &Pass, change: &Change<'_>) -> Result<(), Fault> {
+        if let Some(recorded) = change.recorded {
+            self.put_recorded(recorded)?;
+        }
+        self.put_pass(before, after)?;
+        if change.barcode_used.is_some() {
+            self.put_barcode(&before.pass, change.barcode_used)?;
+        }
+        if after.barcode != before.pass.barcode {
+            self.put_barcode(after, None)?;
+        }
+        self.replace_link(&before.pass, after)?;
+        if let Some(event) = &change.event {
+            self.put_event(&after.identity, event)?;
+        }
+        if let Some(done) = change.done {
+            self.delete(&done.to_key(), Condition::none())?;
+        }
+        self.put_intents(change.then)
     }
 
     fn put_barcode(&mut self, pass: &Pass, used: Option<&Redemption>) -> Result<(), Fault> {
@@ -222,6 +248,7 @@ impl Store {
         let member = items::member_key(&pass.merchant_id, &pass.campaign_id, &pass.identity);
         transaction.put(&member, &serde_json::json!({ "v": 1 }), Condition::none())?;
         transaction.put_event(&pass.identity, &Event::new(EventKind::Issued, pass.created_at, pass.version))?;
+        transaction.tally(&pass.merchant_id, &pass.campaign_id, Happened::Issued)?;
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Issued::New,
             Outcome::Refused(places) if places == [place_of_pass] => Issued::SerialNumberTaken,
@@ -232,47 +259,40 @@ impl Store {
     /// Writes what became of a pass, on the condition that it is still the pass that was read.
     pub async fn change(&self, before: &StoredPass, after: &Pass, change: Change<'_>) -> Result<Written, Fault> {
         let mut transaction = Transaction::default();
-        if let Some(recorded) = change.recorded {
-            transaction.put_recorded(recorded)?;
-        }
-        let place_of_pass = transaction.len();
-        transaction.put_pass(before, after)?;
-        if change.barcode_used.is_some() {
-            transaction.put_barcode(&before.pass, change.barcode_used)?;
-        }
-        if after.barcode != before.pass.barcode {
-            transaction.put_barcode(after, None)?;
-        }
-        transaction.replace_link(&before.pass, after)?;
-        if let Some(event) = &change.event {
-            transaction.put_event(&after.identity, event)?;
-        }
-        if let Some(done) = change.done {
-            transaction.delete(&done.to_key(), Condition::none())?;
-        }
-        transaction.put_intents(change.then)?;
+        transaction.put_change(before, after, &change)?;
+        self.commit_change(transaction, &change).await
+    }
+
+    /// Commits a transaction that begins with this change.
+    pub(super) async fn commit_change(&self, transaction: Transaction, change: &Change<'_>) -> Result<Written, Fault> {
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Written::Done,
-            Outcome::Refused(places) if places == [place_of_pass] => Written::Changed,
-            Outcome::Refused(_) => Written::AnsweredBefore,
+            Outcome::Refused(places) if change.recorded.is_some() && places.contains(&0) => Written::AnsweredBefore,
+            Outcome::Refused(_) => Written::Changed,
         })
     }
 
-    /// Notes that a phone fetched this effective version, the first time one does. Everyone after the first costs
-    /// nothing: the pass as read says so already.
+    /// Notes that a phone fetched this effective version, `waited` after it was made, the first time one does. Everyone
+    /// after the first costs nothing: the pass as read says so already.
     pub async fn note_fetched(
         &self,
         before: &StoredPass,
         fetched: EffectiveVersion,
+        waited: Option<SignedDuration>,
         now: Timestamp,
     ) -> Result<(), Fault> {
         if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
             return Ok(());
         }
         let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
-        let event = Event::new(EventKind::Fetched, now, pass.version);
+        let mut transaction = Transaction::default();
+        transaction.put_pass(before, &pass)?;
+        transaction.put_event(&pass.identity, &Event::new(EventKind::Fetched, now, pass.version))?;
+        if let Some(waited) = waited {
+            transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
+        }
         // When somebody changed the pass meanwhile, a newer version waits to be fetched and this note is worth nothing.
-        self.change(before, &pass, Change { event: Some(event), ..Change::default() }).await.map(|_| ())
+        self.commit(transaction).await.map(|_| ())
     }
 
     /// A pass's history in the order of time, from `after` on (a place this method returned).

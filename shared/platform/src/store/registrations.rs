@@ -15,6 +15,7 @@ use super::{
     ATTEMPTS, Event, EventKind, Intent, Key, Page, Store, StoredCampaign, StoredPass, Written, fault,
     items::{self, DeviceItem, RegistrationItem},
     read,
+    tallies::Happened,
     transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::Fault;
@@ -30,6 +31,15 @@ pub struct Registration {
     pub client: ClientKind,
     /// When it registered last.
     pub registered_at: Timestamp,
+}
+
+/// Why a registration ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The device says so.
+    Removed,
+    /// APNs says that the device is gone.
+    Unreachable,
 }
 
 /// A pass, seen from one device.
@@ -98,6 +108,7 @@ impl Store {
         let version = after.unwrap_or(&before.pass).version;
         let event = Event::new(EventKind::Registered, registration.registered_at, version);
         transaction.put_event(&before.pass.identity, &event)?;
+        transaction.tally(&before.pass.merchant_id, &before.pass.campaign_id, Happened::Installed)?;
         if let Some(after) = after {
             transaction.put_pass(before, after)?;
             if let PassState::Voided { reason, .. } = &after.state
@@ -139,11 +150,12 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Ends a registration as read. When the device registered again since, or is gone already, nothing happens.
+    /// Ends a registration as read, counting why. When the device registered again since, or is gone already, nothing happens.
     pub async fn unregister(
         &self,
         identity: &PassIdentity,
         registration: &Registration,
+        departure: Departure,
         now: Timestamp,
     ) -> Result<(), Fault> {
         for _ in 0..ATTEMPTS {
@@ -154,6 +166,11 @@ impl Store {
             transaction.delete(&items::registration_key(identity, &registration.device), as_read)?;
             transaction.delete(&items::device_key(identity, &registration.device), Condition::none())?;
             transaction.put_event(identity, &Event::new(EventKind::Unregistered, now, stored.pass.version))?;
+            let happened = match departure {
+                Departure::Removed => Happened::Removed,
+                Departure::Unreachable => Happened::Unreachable,
+            };
+            transaction.tally(&stored.pass.merchant_id, &stored.pass.campaign_id, happened)?;
             let place_of_pass = transaction.len();
             if let Some(devices) = stored.pass.devices {
                 let pass = Pass { devices: Some(devices.saturating_sub(1)), ..stored.pass.clone() };

@@ -1,6 +1,6 @@
 //! Transactions: what must happen together.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -63,6 +63,36 @@ impl Transaction {
         Ok(())
     }
 
+    /// Adds the counting of something; an item that is not there counts from zero.
+    pub(super) fn count(&mut self, key: &Key, counting: Counting) -> Result<(), Fault> {
+        let (mut names, mut values) = (HashMap::new(), HashMap::new());
+        let (mut sets, mut adds, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (name, value)) in counting.sets.into_iter().enumerate() {
+            sets.push(format!("#s{index} = :s{index}"));
+            names.insert(format!("#s{index}"), name.to_owned());
+            values.insert(format!(":s{index}"), value);
+        }
+        for (index, (name, by, below)) in counting.adds.into_iter().enumerate() {
+            adds.push(format!("#a{index} :a{index}"));
+            names.insert(format!("#a{index}"), name);
+            values.insert(format!(":a{index}"), number(by));
+            if let Some(below) = below {
+                conditions.push(format!("(attribute_not_exists(#a{index}) OR #a{index} < :b{index})"));
+                values.insert(format!(":b{index}"), number(below));
+            }
+        }
+        let update = Update::builder()
+            .table_name("")
+            .set_key(Some(key.to_item()))
+            .update_expression(format!("SET {} ADD {}", sets.join(", "), adds.join(", ")))
+            .set_condition_expression((!conditions.is_empty()).then(|| conditions.join(" AND ")))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        let update = update.build().map_err(|error| fault("counting", error))?;
+        self.writes.push(TransactWriteItem::builder().update(update).build());
+        Ok(())
+    }
+
     /// Adds a condition on an item that is not written.
     pub(super) fn check(&mut self, key: &Key, condition: Condition) -> Result<(), Fault> {
         let check = ConditionCheck::builder()
@@ -85,6 +115,37 @@ impl Transaction {
         let delete = delete.build().map_err(|error| fault("deleting an item", error))?;
         self.writes.push(TransactWriteItem::builder().delete(delete).build());
         Ok(())
+    }
+}
+
+/// What is counted in one item.
+pub(super) struct Counting {
+    sets: Vec<(&'static str, AttributeValue)>,
+    adds: Vec<(String, i64, Option<u32>)>,
+}
+
+impl Default for Counting {
+    fn default() -> Counting {
+        Counting { sets: vec![("v", number(1))], adds: Vec::new() }
+    }
+}
+
+impl Counting {
+    /// Adds to a count.
+    pub(super) fn add(self, attribute: impl Into<String>, by: i64) -> Counting {
+        self.add_below(attribute, by, None)
+    }
+
+    /// Adds to a count on the condition that it is below a number, if one is given.
+    pub(super) fn add_below(mut self, attribute: impl Into<String>, by: i64, below: Option<u32>) -> Counting {
+        self.adds.push((attribute.into(), by, below));
+        self
+    }
+
+    /// Notes what the item counts.
+    pub(super) fn set(mut self, attribute: &'static str, value: AttributeValue) -> Counting {
+        self.sets.push((attribute, value));
+        self
     }
 }
 
@@ -117,7 +178,7 @@ impl Condition {
         self
     }
 
-    fn values(&self) -> Option<std::collections::HashMap<String, AttributeValue>> {
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
         let values = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         (!self.values.is_empty()).then(|| values.collect())
     }
