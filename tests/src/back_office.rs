@@ -145,6 +145,27 @@ impl BackOffice {
         Answer::to(self.request(Method::POST, &path).json(&json!({}))).await
     }
 
+    /// A redemption, as it is told afterwards.
+    pub async fn redemption(&self, redemption_id: &str) -> Answer {
+        Answer::to(self.request(Method::GET, &format!("/redemptions/{redemption_id}"))).await
+    }
+
+    /// Takes a redemption back.
+    pub async fn reverse(&self, redemption_id: &str) -> Answer {
+        let body = json!({ "reason": "wrong pass" });
+        Answer::to(self.reversal(redemption_id).json(&body)).await
+    }
+
+    /// The call that takes a redemption back, with neither body nor key.
+    pub fn reversal(&self, redemption_id: &str) -> reqwest::RequestBuilder {
+        self.request(Method::POST, &format!("/redemptions/{redemption_id}/reverse"))
+    }
+
+    /// A campaign's report; `query` begins with `?` or is empty.
+    pub fn report(&self, campaign: &str, query: &str) -> reqwest::RequestBuilder {
+        self.request(Method::GET, &format!("/campaigns/{campaign}/report{query}"))
+    }
+
     /// Makes a fresh link under these terms.
     pub async fn renew_link(&self, pass: &Issued, terms: &Value) -> Answer {
         let path = format!("{}/link", Self::pass_path(pass));

@@ -22,9 +22,11 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
     match &intent.step {
         Step::NextOffer { identity, due } => next_offer(app, &intent, identity, *due, now).await,
         Step::ScheduledUpdate { .. } => scheduled::edge(app, &intent, now).await,
-        Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } | Step::PushMembers { .. } => {
-            send_again(app, intent, now).await
-        }
+        Step::Push { .. }
+        | Step::PushAgain { .. }
+        | Step::PushUnfetched { .. }
+        | Step::PushCampaign { .. }
+        | Step::PushMembers { .. } => send_again(app, intent, now).await,
     }
 }
 

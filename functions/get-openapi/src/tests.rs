@@ -14,7 +14,9 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 29] = [
+const LIMITS: [(&str, &str, &str); 31] = [
+    ("functions/reverse-redemption/src/lib.rs", "REASON_LIMIT", "ReversalOrder/properties/reason/maxLength"),
+    ("shared/platform/src/store/tallies.rs", "ROWS", "Report/properties/redemptions/maxItems"),
     ("shared/domain/src/limit.rs", "HOLDER_KEY_CHARACTERS", "CampaignDraft/properties/holderKey/maxLength"),
     ("shared/domain/src/campaign.rs", "MAXIMUM_TOTAL_REDEMPTIONS", "Offer/properties/totalRedemptionLimit/maximum"),
     (

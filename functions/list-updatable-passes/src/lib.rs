@@ -1,6 +1,7 @@
 //! `GET /v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}?passesUpdatedSince={tag}`: which of its
 //! passes a device should fetch (Apple, "Get the List of Updatable Passes").
 
+use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, RequestExt};
@@ -14,7 +15,7 @@ use platform::{
     function::path_parameter,
     http::{self as answer, Failure},
     phone,
-    store::RegisteredPass,
+    store::{RegisteredPass, Told},
 };
 
 /// The door.
@@ -22,6 +23,9 @@ pub const FUNCTION: Function = Function {
     name: "list-updatable-passes",
     handler: Handler::Http(Audience::Phone, |app, request, now| Box::pin(handle(app, request, now))),
 };
+
+/// Passes of one answer whose histories tell that a phone asked, side by side. A push is about one pass, or a few.
+const TOLD: usize = 8;
 
 /// 200 with serial numbers and the new tag, or 204. Never 401: a device with several passes has no one token, and its
 /// identifier is the credential.
@@ -37,16 +41,33 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     Ok(match list(parameters.first("passesUpdatedSince"), &current) {
         Listed::Nothing => nothing(),
         Listed::Passes { serial_numbers, last_updated } => {
+            let listed = |pass: &&RegisteredPass| serial_numbers.contains(&&pass.pass.identity.serial_number);
+            tell(app, passes.iter().filter(listed), now).await;
             answer::json(StatusCode::OK, &UpdatablePasses { serial_numbers, last_updated })
         }
     })
+}
+
+/// Tells the histories that a phone asked, of what no phone fetched yet. Without it the answer is as good.
+async fn tell(app: &App, listed: impl Iterator<Item = &RegisteredPass>, now: Timestamp) {
+    let waiting = listed.filter(|registered| !is_fetched(registered)).take(TOLD);
+    let told = waiting.map(|RegisteredPass { pass, campaign }| {
+        app.store.tell_once(pass, Told::Asked, pass.effective_version(campaign), now)
+    });
+    for fault in join_all(told).await.into_iter().filter_map(Result::err) {
+        tracing::warn!(fault = fault.chain(), "a question is not in the history");
+    }
+}
+
+fn is_fetched(RegisteredPass { pass, campaign }: &RegisteredPass) -> bool {
+    pass.fetched.is_some_and(|fetched| fetched >= pass.effective_version(campaign))
 }
 
 /// A version that was listed long ago and that no phone has fetched is listed again.
 fn current<'a>(app: &App, registered: &'a RegisteredPass, now: Timestamp) -> Current<'a> {
     let RegisteredPass { pass, campaign } = registered;
     let effective_version = pass.effective_version(campaign);
-    let fetched = pass.fetched.is_some_and(|fetched| fetched >= effective_version);
+    let fetched = is_fetched(registered);
     let age = now.duration_since(pass.shown_since(campaign));
     let waited = age.unsigned_abs() >= app.config.relist_after && age.is_positive();
     let listing = if !fetched && waited { Listing::Again } else { Listing::WhenChanged };

@@ -7,7 +7,7 @@ use lambda_http::{Body, Request};
 use platform::{
     App, Fault,
     http::{self as answer, Failure},
-    store::Download,
+    store::{Download, Told},
 };
 
 use crate::{gone, set};
@@ -24,7 +24,12 @@ pub(crate) async fn package(
     let package = app.packages.package(app, pass, campaign, now).await?;
     if *request.method() == Method::GET {
         match app.store.count_download(link).await {
-            Ok(Download::Counted) => {}
+            Ok(Download::Counted) => {
+                let shows = pass.effective_version(campaign);
+                if let Err(fault) = app.store.tell_once(pass, Told::Downloaded, shows, now).await {
+                    tracing::warn!(fault = fault.chain(), "a download is not in the history");
+                }
+            }
             Ok(Download::Refused) => return Err(gone(request)),
             Err(fault) => uncounted(link, fault)?,
         }

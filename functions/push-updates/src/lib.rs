@@ -32,9 +32,12 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
     }
     match &intent.step {
         Step::Push { identity, shown } => push(app, &intent, identity, *shown, now).await,
-        Step::PushAgain { identity, shown, devices, attempt } => {
-            let again = Again { identity, shown: *shown, devices, attempt: *attempt };
+        Step::PushAgain { identity, shown, devices, attempt, reminder } => {
+            let again = Again { identity, shown: *shown, devices, attempt: *attempt, reminder: *reminder };
             push_again(app, &intent, again, now).await
+        }
+        Step::PushUnfetched { identity, shown, reminder } => {
+            push_unfetched(app, &intent, (identity, *shown, *reminder), now).await
         }
         Step::PushCampaign { merchant_id, campaign_id, looks, over_seconds } => {
             let members = Members { merchant_id, campaign_id, looks, place: None };
@@ -61,9 +64,31 @@ async fn push(app: &App, intent: &Intent, identity: &PassIdentity, shown: u64, n
     let Some(pass) = newest(app, identity, shown).await? else {
         return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
     };
-    let (registrations, next) = app.store.registrations(identity, intent.cursor.as_deref(), PAGE).await?;
+    push_page(app, intent, &pass, 1, now).await
+}
+
+/// Tells one page of the devices that carry a pass; the pages after it in further rounds.
+async fn push_page(app: &App, intent: &Intent, pass: &Pass, reminder: u32, now: Timestamp) -> Result<(), Fault> {
+    let (registrations, next) = app.store.registrations(&pass.identity, intent.cursor.as_deref(), PAGE).await?;
     let progress = next.map_or(IntentProgress::Done, IntentProgress::Reached);
-    tell(app, intent, &pass, registrations, Round { attempt: 1, progress }, now).await
+    tell(app, intent, pass, registrations, Round { attempt: 1, reminder: Some(reminder), progress }, now).await
+}
+
+/// Tells the devices of a pass once more, unless it was fetched or shows something newer.
+async fn push_unfetched(
+    app: &App,
+    intent: &Intent,
+    (identity, shown, reminder): (&PassIdentity, u64, u32),
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? {
+        let pass = stored.pass;
+        let fetched = pass.fetched.is_some_and(|fetched| fetched >= pass.effective_version(&campaign.campaign));
+        if pass.shown <= shown && !fetched {
+            return push_page(app, intent, &pass, reminder + 1, now).await;
+        }
+    }
+    app.store.progress(intent, IntentProgress::Done, None, &[]).await
 }
 
 /// Devices to be told again.
@@ -72,6 +97,7 @@ struct Again<'a> {
     shown: u64,
     devices: &'a [DeviceLibraryIdentifier],
     attempt: u32,
+    reminder: Option<u32>,
 }
 
 async fn push_again(app: &App, intent: &Intent, again: Again<'_>, now: Timestamp) -> Result<(), Fault> {
@@ -79,13 +105,15 @@ async fn push_again(app: &App, intent: &Intent, again: Again<'_>, now: Timestamp
         return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
     };
     let registrations = app.store.registrations_of(again.identity, again.devices).await?;
-    let round = Round { attempt: again.attempt, progress: IntentProgress::Done };
+    let round = Round { attempt: again.attempt, reminder: again.reminder, progress: IntentProgress::Done };
     tell(app, intent, &pass, registrations, round, now).await
 }
 
 /// One round of pushes for one pass.
 struct Round {
     attempt: u32,
+    /// Which reminder follows if nobody fetches; none: none does.
+    reminder: Option<u32>,
     progress: IntentProgress,
 }
 
@@ -99,9 +127,12 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let mut sent = pushing::push(app, pass, registrations, now).await?;
-    let mut then = sent.try_again(pass, round.attempt, now)?;
+    let mut then = sent.try_again(pass, round.attempt, round.reminder, now)?;
     let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
     let goes_on = matches!(round.progress, IntentProgress::Reached(_));
+    if let Some(reminder) = round.reminder.filter(|_| !goes_on) {
+        then.extend(sent.remind(app, pass, reminder, now)?);
+    }
     app.store.progress(intent, round.progress, event, &then).await?;
     if goes_on {
         then.push(intent.clone());
@@ -183,7 +214,7 @@ async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec
             return Intent::new(now, Step::push(&pass), now).map(|intent| vec![intent]);
         }
         let mut sent = pushing::push(app, &pass, registrations, now).await?;
-        sent.try_again(&pass, 1, now)
+        sent.try_again(&pass, 1, None, now)
     });
     let told: Vec<Vec<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(told.into_iter().flatten().collect())

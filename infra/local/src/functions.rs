@@ -32,4 +32,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     get_update::FUNCTION,
     list_updates::FUNCTION,
     schedule_update::FUNCTION,
+    get_campaign_report::FUNCTION,
+    get_redemption::FUNCTION,
+    reverse_redemption::FUNCTION,
 ];

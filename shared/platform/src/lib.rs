@@ -18,6 +18,7 @@ pub mod phone;
 pub mod pushing;
 pub mod queues;
 pub mod random;
+pub mod redemption_view;
 pub mod scheduled;
 pub mod store;
 pub mod telemetry;

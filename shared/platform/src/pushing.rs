@@ -23,6 +23,11 @@ const KEPT_BY_APNS: SignedDuration = SignedDuration::from_hours(3 * 24);
 const TRIES: u32 = 5;
 /// Waits before the second to fifth try, in seconds: five tries in about an hour (reference, 2.4).
 const WAITS: [u32; 4] = [5, 60, 600, 2400];
+/// Waits, in seconds, before what nobody fetched is pushed a second and a third time more; the first comes after
+/// `RELIST_AFTER_SECONDS`, when the list names it again. Wallet scores how often passes of a type are pushed (reference,
+/// 1.7): with one pass of the type, a push less than 7200 seconds after the one before raises the score, one later lowers
+/// it. So of the three at most the first raises it, once for each version.
+const REMINDERS: [u32; 2] = [7200, 43_200];
 /// The longest wait that an answer of APNs can ask for, in seconds.
 const LONGEST_WAIT: u32 = 3600;
 /// The metric of pushes that are not tried again.
@@ -67,7 +72,13 @@ impl Sent {
 
     /// The intents to tell the remaining devices again, while a try is left. Devices that APNs wants left alone for
     /// longer have an intent of their own: one throttled phone must not hold back the others.
-    pub fn try_again(&mut self, pass: &Pass, attempt: u32, now: Timestamp) -> Result<Vec<Intent>, Fault> {
+    pub fn try_again(
+        &mut self,
+        pass: &Pass,
+        attempt: u32,
+        reminder: Option<u32>,
+        now: Timestamp,
+    ) -> Result<Vec<Intent>, Fault> {
         let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
         let Some(&wait) = wait else {
             self.give_up(attempt, now);
@@ -83,9 +94,27 @@ impl Sent {
             let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
             let devices = group.into_iter().map(|(device, _)| device).collect();
             let (identity, shown) = (pass.identity.clone(), pass.shown);
-            Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1 }, now)
+            Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1, reminder }, now)
         });
         intents.collect()
+    }
+
+    /// The intent to push once more if nobody fetches what the pass shows; `None` when that was tried often enough, while
+    /// others are still to be told, and where APNs took nothing.
+    pub fn remind(&self, app: &App, pass: &Pass, reminder: u32, now: Timestamp) -> Result<Option<Intent>, Fault> {
+        if self.accepted == 0 || !self.again.is_empty() {
+            return Ok(None);
+        }
+        let wait = match reminder.checked_sub(2) {
+            None => SignedDuration::try_from(app.config.relist_after).unwrap_or(SignedDuration::MAX),
+            Some(later) => match REMINDERS.get(later as usize) {
+                Some(wait) => SignedDuration::from_secs((*wait).into()),
+                None => return Ok(None),
+            },
+        };
+        let (identity, shown) = (pass.identity.clone(), pass.shown);
+        let due = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        Intent::new(due, Step::PushUnfetched { identity, shown, reminder }, now).map(Some)
     }
 
     fn give_up(&mut self, attempt: u32, now: Timestamp) {

@@ -8,6 +8,7 @@
 //! | pass | `PASS#{type}#{serial}` | `PASS` |
 //! | registration, by pass | `PASS#{type}#{serial}` | `DEVICE#{device}` |
 //! | event | `PASS#{type}#{serial}` | `EVENT#{milliseconds}#{id}` |
+//! | told of a version (TTL) | `PASS#{type}#{serial}` | `TOLD#{what}#{version}#{revision}` |
 //! | cause told of a day (TTL) | `PASS#{type}#{serial}` | `DIAGNOSED#{day}#{cause}` |
 //! | unknown report of a phone (TTL) | `REPORTS` | `{hash of its shape, modulo 1000}` |
 //! | registration, by device | `DEVICE#{device}#{type}` | `{serial}` |
@@ -39,6 +40,7 @@ mod registrations;
 mod reports;
 mod table;
 mod tallies;
+mod told;
 mod transaction;
 mod updates;
 
@@ -60,11 +62,12 @@ pub use idempotency::Recording;
 pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
 pub use keys::StoredKey;
 pub use links::{Counts, Download, FoundLink};
-pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written};
+pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written, history_from};
 pub use redemptions::{Reversal, StoredRedemption};
 pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};
 pub use tallies::{ROWS, Report, Row, Uses, WALLET_BUCKETS};
+pub use told::Told;
 pub use updates::{Changed, StoredUpdate, UpdateWritten};
 
 use crate::{Config, Fault, app, config::AwsVariables};

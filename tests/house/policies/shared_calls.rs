@@ -23,6 +23,7 @@ const SHARED_CALLS: &[SharedCall] = &[
     shared("keys", "authorise", &["store.key"]),
     shared("keys", "ensure", &["store.put_key"]),
     shared("merchant", "pass", &["store.pass_and_campaign"]),
+    shared("redemption_view", "named", &["store.redemption", "store.pass_and_campaign"]),
     shared("idempotency", "earlier_answer", &["store.recorded"]),
     shared("idempotency", "asked", &["store.recorded"]),
     shared("idempotency", "refuse", &["store.record"]),
@@ -161,7 +162,9 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
     let mut queues = BTreeSet::new();
     for step in sources::names_after(door, "Step::") {
         queues.insert(match step {
-            "push" | "push_campaign" | "Push" | "PushAgain" | "PushCampaign" | "PushMembers" => "PushQueue",
+            "push" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign" | "PushMembers" => {
+                "PushQueue"
+            }
             "NextOffer" | "ScheduledUpdate" => "FollowUpQueue",
             other => panic!("Step::{other}: no step that the house knows"),
         });

@@ -78,6 +78,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("registrations_of", (&[BATCH], &["PASS#*"]), NOTHING),
     call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "ONCE#*", "DUE#*"])),
     call("spent", (&[BATCH], &["TALLY#*", "HOLDER#*"]), NOTHING),
+    call("tell_once", (&[GET], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("template", (&[GET], &["TEMPLATE#*"]), NOTHING),
     call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
@@ -90,6 +91,7 @@ const KEYS: &[(&str, &str)] = &[
     ("items::pass_partition(", "PASS#*"),
     ("items::registration_key(", "PASS#*"),
     ("diagnosed_key(", "PASS#*"),
+    ("told_key(", "PASS#*"),
     ("items::device_partition(", "DEVICE#*"),
     ("items::device_key(", "DEVICE#*"),
     ("items::barcode_key(", "BARCODE#*"),
@@ -218,7 +220,9 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        named.extend(partitions.filter(is_kind).filter(|kind| !["EVENT", "DIAGNOSED", "DAY"].contains(&kind.as_str())));
+        named.extend(
+            partitions.filter(is_kind).filter(|kind| !["EVENT", "DIAGNOSED", "DAY", "TOLD"].contains(&kind.as_str())),
+        );
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();
     assert_eq!(named, known);

@@ -69,6 +69,18 @@ pub enum Step {
         devices: Vec<DeviceLibraryIdentifier>,
         /// Counts from 2.
         attempt: u32,
+        /// Which reminder follows if nobody fetches; none: none does.
+        #[serde(default)]
+        reminder: Option<u32>,
+    },
+    /// Tell every device of a pass once more, if no phone fetched what it shows.
+    PushUnfetched {
+        /// Which pass.
+        identity: PassIdentity,
+        /// What it showed then.
+        shown: u64,
+        /// Which time: counts from 1.
+        reminder: u32,
     },
     /// Tell the devices of every pass that a campaign-wide change alters.
     PushCampaign {
@@ -133,7 +145,11 @@ impl Step {
     /// Whether the push workers do it, or the follow-up ones.
     pub fn is_push(&self) -> bool {
         match self {
-            Step::Push { .. } | Step::PushAgain { .. } | Step::PushCampaign { .. } | Step::PushMembers { .. } => true,
+            Step::Push { .. }
+            | Step::PushAgain { .. }
+            | Step::PushUnfetched { .. }
+            | Step::PushCampaign { .. }
+            | Step::PushMembers { .. } => true,
             Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => false,
         }
     }

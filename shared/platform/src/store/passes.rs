@@ -40,6 +40,8 @@ pub struct FoundBarcode {
 pub enum EventKind {
     /// Made.
     Issued,
+    /// Somebody downloaded it by its link, the first for what it shows.
+    Downloaded,
     /// A device registered.
     Registered,
     /// A device left, or APNs said it is gone.
@@ -56,6 +58,8 @@ pub enum EventKind {
     Voided,
     /// Devices were told to ask.
     Pushed,
+    /// A phone asked what changed and was told this pass, the first for what it shows.
+    Asked,
     /// A phone fetched this version, the first to do so.
     Fetched,
     /// The customer enrolled.
@@ -141,6 +145,11 @@ impl Event {
     }
 }
 
+/// The place in a history before whatever happened at this time.
+pub fn history_from(at: Timestamp) -> String {
+    format!("EVENT#{:013}", at.as_millisecond())
+}
+
 impl Transaction {
     pub(super) fn put_event(&mut self, identity: &PassIdentity, event: &Event) -> Result<(), Fault> {
         let text = serde_json::to_string(event).map_err(|error| Fault::new("writing an event", error))?;
@@ -154,10 +163,12 @@ impl Transaction {
             | EventKind::Updated
             | EventKind::Personalized
             | EventKind::Voided => 0,
-            EventKind::Registered => 1,
-            EventKind::Pushed => 2,
-            EventKind::Fetched => 3,
-            EventKind::Unregistered | EventKind::LinkRenewed | EventKind::LinkRevoked | EventKind::Diagnosed => 4,
+            EventKind::Downloaded => 1,
+            EventKind::Registered => 2,
+            EventKind::Pushed => 3,
+            EventKind::Asked => 4,
+            EventKind::Fetched => 5,
+            EventKind::Unregistered | EventKind::LinkRenewed | EventKind::LinkRevoked | EventKind::Diagnosed => 6,
         };
         let (at, version) = (event.at.as_millisecond(), event.version);
         let sort = format!("EVENT#{at:013}#{version:010}#{rank}#{}", random::id()?);

@@ -120,26 +120,24 @@ impl Store {
         item.map(RedemptionItem::into_redemption).transpose()
     }
 
-    /// Writes that a redemption was reversed, once, with what became of its pass; what it counted is given back.
+    /// Writes a redemption with its reversal, once, with what became of its pass; what it counted is given back.
     /// `Changed` when somebody else changed the pass, or reversed it, meanwhile.
     pub async fn reverse(
         &self,
-        redemption: &StoredRedemption,
-        reversal: Reversal,
+        reversed: &StoredRedemption,
         before: &StoredPass,
         after: &Pass,
         change: Change<'_>,
     ) -> Result<Written, Fault> {
-        let (merchant_id, campaign_id) = (&after.merchant_id, &redemption.campaign_id);
-        let made = &redemption.counted.redemption;
+        let (merchant_id, campaign_id) = (&after.merchant_id, &reversed.campaign_id);
+        let made = &reversed.counted.redemption;
         let mut transaction = Transaction::default();
         transaction.put_change(before, after, &change)?;
-        transaction.give_back(merchant_id, campaign_id, &made.offer_id, &redemption.counted_in)?;
+        transaction.give_back(merchant_id, campaign_id, &made.offer_id, &reversed.counted_in)?;
         transaction.tally_use(merchant_id, campaign_id, made, Use::Reversed)?;
-        let reversed = StoredRedemption { reversal: Some(reversal), ..redemption.clone() };
         let still_counts = Condition::holds("attribute_exists(pk) AND attribute_not_exists(reversal)");
         let key = redemption_key(merchant_id, &made.redemption_id);
-        transaction.put(&key, &RedemptionItem::new(&reversed)?, still_counts)?;
+        transaction.put(&key, &RedemptionItem::new(reversed)?, still_counts)?;
         self.commit_change(transaction, &change).await
     }
 }

@@ -1,0 +1,47 @@
+//! `GET /merchant/v1/redemptions/{redemptionId}`: a redemption, whether it still counts, and when phones knew.
+
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use platform::{
+    App, Audience, Function, Handler,
+    http::{self as answer, Failure},
+    keys::Role,
+    redemption_view::{self, RedemptionView},
+    store::history_from,
+};
+use serde::Serialize;
+
+mod delivery;
+
+use delivery::Delivery;
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "get-redemption",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+#[derive(Serialize)]
+struct View<'a> {
+    #[serde(flatten)]
+    redemption: RedemptionView<'a>,
+    delivery: Delivery,
+}
+
+/// The proof of delivery is read from the pass's history: 500 events from the redemption on, and 500 from the next offer
+/// on. What phones do follows within seconds, so later events tell nothing new.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
+    let (redemption, stored, campaign) = redemption_view::named(app, &merchant, &request).await?;
+    let identity = &stored.pass.identity;
+    let counted = &redemption.counted;
+    let (mut events, more) = app.store.history(identity, Some(&history_from(counted.redemption.redeemed_at))).await?;
+    if let Some(due) = counted.next_offer_at.filter(|due| more.is_some() && *due <= now) {
+        let (later, _) = app.store.history(identity, Some(&history_from(due))).await?;
+        events.extend(later);
+    }
+    let delivery = Delivery::of(&redemption, &events);
+    let redemption = RedemptionView::new(&redemption, &campaign.campaign);
+    Ok(answer::json(StatusCode::OK, &View { redemption, delivery }))
+}
