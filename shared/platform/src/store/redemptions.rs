@@ -92,7 +92,8 @@ impl RedemptionItem {
 
 impl Store {
     /// Writes a redemption with all that belongs to it: what became of the pass, what was counted where, and the
-    /// redemption under its id. `Changed` also when a limit has no room in the place chosen any more.
+    /// redemption under its id. `Changed` also when a limit has no room in the place chosen any more,
+    /// or another till counts there at this moment.
     pub async fn redeem(
         &self,
         before: &StoredPass,
@@ -105,6 +106,8 @@ impl Store {
         let redemption = &counted.redemption;
         let mut transaction = Transaction::default();
         transaction.put_change(before, after, &change)?;
+        // Who decides anew counts in another place, and does not queue for this one.
+        transaction.tell_conflicts();
         let counted_in = transaction.claim(merchant_id, campaign_id, &redemption.offer_id, claim)?;
         transaction.tally_use(merchant_id, campaign_id, redemption, Use::Redeemed)?;
         let key = redemption_key(merchant_id, &redemption.redemption_id);

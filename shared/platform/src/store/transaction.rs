@@ -17,6 +17,17 @@ use crate::{Fault, random};
 #[derive(Default)]
 pub(super) struct Transaction {
     writes: Vec<TransactWriteItem>,
+    conflict: Conflict,
+}
+
+/// What to do when a transaction in flight holds one of the items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Conflict {
+    /// Wait for it.
+    #[default]
+    Wait,
+    /// Tell it: whoever writes has another item to go to.
+    Tell,
 }
 
 /// How a transaction ended.
@@ -24,7 +35,8 @@ pub(super) struct Transaction {
 pub(super) enum Outcome {
     /// Everything is written.
     Committed,
-    /// Nothing is: the writes at these places had conditions that do not hold, in the order they were added.
+    /// Nothing is: the writes at these places had conditions that do not hold, in the order they were added. At no place:
+    /// another transaction held an item, and this one tells it.
     Refused(Vec<usize>),
 }
 
@@ -32,6 +44,11 @@ impl Transaction {
     /// How many writes it has; the place of the next one.
     pub(super) fn len(&self) -> usize {
         self.writes.len()
+    }
+
+    /// From now on it does not wait for transactions in flight, but is refused at once.
+    pub(super) fn tell_conflicts(&mut self) {
+        self.conflict = Conflict::Tell;
     }
 
     /// Adds the writing of a whole item; a condition is an expression over `values`.
@@ -219,6 +236,9 @@ impl Store {
             let passing = codes.iter().all(|code| {
                 matches!(*code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
             });
+            if passing && transaction.conflict == Conflict::Tell {
+                return Ok(Outcome::Refused(Vec::new()));
+            }
             if !passing || conflict >= CONFLICTS {
                 return Err(fault("writing a transaction", error));
             }
