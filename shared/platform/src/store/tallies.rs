@@ -312,7 +312,7 @@ impl Store {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let answer = self
-                .client
+                .client()
                 .query()
                 .table_name(&self.table)
                 .consistent_read(true)
