@@ -61,6 +61,8 @@ async fn main() {
     tour.enrolment().await;
     tour.end(phone, &pass).await;
     println!("Everything held.");
+    // The service reads the stand-in's certificate for as long as it runs: until whoever started this has done with it.
+    std::io::stdin().read_line(&mut line).unwrap();
 }
 
 struct Tour {
@@ -110,7 +112,11 @@ impl Tour {
     async fn first_pass(&self) -> (IPhone, Issued) {
         let document =
             Answer::to(self.http.get(format!("{}/merchant/v1/openapi.json", self.base))).await.expect(200).json();
-        assert_eq!(document["openapi"], "3.1.0");
+        assert!(
+            document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1.")),
+            "{}",
+            document["openapi"]
+        );
         self.office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
         let mut campaign = two_offers();
         campaign["nextOfferAfterSeconds"] = json!(NEXT_OFFER_AFTER);
