@@ -1,4 +1,4 @@
-//! The main job, once through every door, against a service that runs somewhere else: `tests/deployed/run.py` deploys it.
+//! The main job, once through every door, against a service that runs somewhere else: `tests/deployed/tour.py` deploys it.
 //!
 //! Prints one line of JSON, what the service has to be given: a signing identity and the APNs stand-in. Reads one line from
 //! standard input, where the service is: `{"baseUrl": "…", "merchantKey": "…"}`. Then tells the story in real time, as a

@@ -1,6 +1,6 @@
 """Deploys template.yaml with the functions' real binaries into an emulated AWS, and takes the tour through every door.
 
-    python tests/deployed/run.py [--auth] [--binaries target/release] [--keep]
+    python tests/deployed/tour.py [--auth] [--binaries target/release] [--keep]
 
 With --auth the emulated IAM enforces every function's role: a permission that the template forgets fails the tour.
 Needs requirements-cloud.txt, and `tour` built (`cargo build -p passloop-tests --bin tour`).
@@ -222,7 +222,7 @@ def damage(document, what):
                 statement["Action"] = [a for a in actions if a not in ("dynamodb:PutItem", "dynamodb:UpdateItem")] or ["sts:GetCallerIdentity"]
     elif what == "route":
         for each in resources.values():
-            if each["Properties"].get("RouteKey") == "POST /merchant/v1/redemptions":
+            if each.get("Properties", {}).get("RouteKey") == "POST /merchant/v1/redemptions":
                 each["Properties"]["RouteKey"] = "POST /merchant/v1/redeemed"
     elif what == "variable":
         for each in resources.values():
