@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -41,7 +42,8 @@ pub struct World {
     http: Client,
     dir: TempDir,
     persistence: Persistence,
-    identities: PathBuf,
+    /// The environment of the service, over restarts too.
+    variables: BTreeMap<String, String>,
 }
 
 impl World {
@@ -82,8 +84,10 @@ impl World {
         let start = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let clock = Clock::settable(start);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let local = start_local(any_port, dir.path(), &clock, persistence, identities).await;
-        World { local, clock, http: client(), dir, persistence, identities: identities.to_owned() }
+        let mut variables = outside();
+        variables.insert("SIGNING_IDENTITIES".to_owned(), format!("file:{}", identities.display()));
+        let local = start_local(any_port, dir.path(), &clock, persistence, &variables).await;
+        World { local, clock, http: client(), dir, persistence, variables }
     }
 
     async fn open_bakery(&self, campaign: &Value) {
@@ -97,12 +101,12 @@ impl World {
     /// Stops the service and starts it again at the same address over the same data directory; the
     /// clock goes on. Queues and APNs start empty: phones must [`IPhone::apns_restarted`].
     pub async fn restart(self) -> World {
-        let World { local, clock, http, dir, persistence, identities } = self;
+        let World { local, clock, http, dir, persistence, variables } = self;
         let address = local.base_url().trim_start_matches("http://").parse().unwrap();
         local.stop().await;
         no_program_holds_our_files();
-        let local = start_local(address, dir.path(), &clock, persistence, &identities).await;
-        World { local, clock, http, dir, persistence, identities }
+        let local = start_local(address, dir.path(), &clock, persistence, &variables).await;
+        World { local, clock, http, dir, persistence, variables }
     }
 
     /// Ends the story: the service stops in order.
@@ -232,21 +236,35 @@ impl World {
     }
 }
 
+/// Another DynamoDB or S3 than the embedded ones, if the environment of the tests names one: the same stories must hold
+/// there. Every world has a table and a bucket of its own.
+fn outside() -> BTreeMap<String, String> {
+    static WORLDS: AtomicU64 = AtomicU64::new(1);
+    let mut variables = BTreeMap::new();
+    let world = format!("world-{}-{}", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    for (endpoint, name) in [("AWS_ENDPOINT_URL_DYNAMODB", "TABLE_NAME"), ("AWS_ENDPOINT_URL_S3", "BUCKET_NAME")] {
+        if let Ok(url) = std::env::var(endpoint) {
+            variables.insert(endpoint.to_owned(), url);
+            variables.insert(name.to_owned(), world.clone());
+        }
+    }
+    variables
+}
+
 async fn start_local(
     listen: SocketAddr,
     dir: &Path,
     clock: &Clock,
     persistence: Persistence,
-    identities: &Path,
+    variables: &BTreeMap<String, String>,
 ) -> Local {
-    let identities = format!("file:{}", identities.display());
     let options = Options {
         listen,
         data_dir: dir.join("data"),
         persistence,
         public_url: None,
         clock: clock.clone(),
-        variables: BTreeMap::from([("SIGNING_IDENTITIES".to_owned(), identities)]),
+        variables: variables.clone(),
         schedule: Schedule::ByHand,
         sample: Sample::None,
     };
