@@ -101,6 +101,22 @@ impl BackOffice {
         Answer::to(request).await
     }
 
+    /// Makes a key.
+    pub async fn make_key(&self, order: &Value) -> Answer {
+        Answer::to(self.request(Method::POST, "/keys").json(order)).await
+    }
+
+    /// The merchant's keys, as the list tells them.
+    pub async fn keys(&self) -> Vec<Value> {
+        let listed = Answer::to(self.request(Method::GET, "/keys")).await.expect(200).json();
+        listed["keys"].as_array().expect("keys").clone()
+    }
+
+    /// Revokes a key.
+    pub async fn revoke_key(&self, key_id: &str) -> Answer {
+        Answer::to(self.request(Method::DELETE, &format!("/keys/{key_id}"))).await
+    }
+
     /// Creates or replaces a campaign.
     pub async fn put_campaign(&self, id: &str, campaign: &Value) -> Answer {
         let request = self.request(Method::PUT, &format!("/campaigns/{id}"));

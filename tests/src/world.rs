@@ -13,8 +13,9 @@ use passloop_local::apns::StandIn;
 use passloop_local::certificates::{Authority, Chain, Validity};
 use passloop_local::{Clock, Local, Options, Persistence, Sample, Schedule};
 use platform::keys::Role;
+use platform::store::{Assigned, KeyMade, NewKey};
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::answer::Answer;
@@ -167,18 +168,19 @@ impl World {
 
     /// A new key of the same merchant with this role.
     pub async fn key_with_role(&self, role: Role) -> String {
-        let store = &self.local.app().store;
-        let admin = store.key(self.local.merchant_key()).await.unwrap().unwrap();
-        let key = format!("{role}-0123456789abcdef0123456789abcdef");
-        store.put_key(&key, &admin.merchant_id, role, self.now()).await.unwrap();
-        key
+        let made = self.back_office().make_key(&json!({ "role": role })).await.expect(201).json();
+        made["secret"].as_str().expect("a secret").to_owned()
     }
 
-    /// The admin key of a merchant who has nothing to do with this one.
+    /// The admin key of a merchant who has nothing to do with this one, made as the operator does. Their pass type is
+    /// [`OTHER_PASS_TYPE`].
     pub async fn key_of_another_merchant(&self) -> String {
         let key = "other-0123456789abcdef0123456789abcdef".to_owned();
-        let store = &self.local.app().store;
-        store.put_key(&key, "other", Role::Admin, self.now()).await.unwrap();
+        let (store, role) = (&self.local.app().store, Role::Admin);
+        let new = NewKey { key_id: "other", secret: &key, merchant_id: "other", role, name: None };
+        assert_eq!(store.make_key(new, None, self.now()).await.unwrap(), KeyMade::Done);
+        let theirs = OTHER_PASS_TYPE.parse().unwrap();
+        assert_eq!(store.assign_pass_type("other", &theirs, self.now()).await.unwrap(), Assigned::Done);
         key
     }
 

@@ -14,7 +14,7 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 31] = [
+const LIMITS: [(&str, &str, &str); 39] = [
     ("functions/reverse-redemption/src/lib.rs", "REASON_LIMIT", "ReversalOrder/properties/reason/maxLength"),
     ("shared/platform/src/store/tallies.rs", "ROWS", "Report/properties/redemptions/maxItems"),
     ("shared/domain/src/limit.rs", "HOLDER_KEY_CHARACTERS", "CampaignDraft/properties/holderKey/maxLength"),
@@ -61,6 +61,18 @@ const LIMITS: [(&str, &str, &str); 31] = [
         "BADGE_URL_LIMIT",
         "/paths/~1merchant~1v1~1passes~1{passTypeIdentifier}~1{serialNumber}~1mail/get/parameters/0/schema/maxLength",
     ),
+    ("functions/make-key/src/lib.rs", "NAME_LIMIT", "KeyOrder/properties/name/maxLength"),
+    ("shared/platform/src/store/keys.rs", "MAXIMUM_KEYS", "/paths/~1merchant~1v1~1keys/post/description"),
+    ("shared/platform/src/store/campaigns.rs", "TEMPLATES_PAGE", "/paths/~1merchant~1v1~1templates/get/description"),
+    ("shared/platform/src/store/campaigns.rs", "CAMPAIGNS_PAGE", "/paths/~1merchant~1v1~1campaigns/get/description"),
+    ("functions/list-passes/src/lib.rs", "EXAMINED_LIMIT", "/paths/~1merchant~1v1~1passes/get/description"),
+    ("functions/list-passes/src/lib.rs", "PAGE_LIMIT", "/paths/~1merchant~1v1~1passes/get/parameters/2/schema/maximum"),
+    (
+        "functions/list-passes/src/lib.rs",
+        "PAGE_USUALLY",
+        "/paths/~1merchant~1v1~1passes/get/parameters/2/schema/default",
+    ),
+    ("functions/list-passes/src/cursor.rs", "LIMIT", "/paths/~1merchant~1v1~1passes/get/parameters/3/schema/maxLength"),
     ("functions/void-pass/src/lib.rs", "REASON_LIMIT", "Voiding/properties/reason/maxLength"),
     ("functions/redeem-pass/src/lib.rs", "BARCODE_LIMIT", "RedemptionByBarcode/properties/barcode/maxLength"),
     ("functions/redeem-pass/src/lib.rs", "NAME_LIMIT", "RedemptionByBarcode/properties/location/maxLength"),

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use platform::{
     App, Fault, Function, Handler, pushing, queues, random,
-    store::{Intent, IntentProgress, Registration, Step},
+    store::{Intent, IntentProgress, MembersLimit, Registration, Step},
 };
 
 /// The worker.
@@ -200,7 +200,8 @@ async fn push_members(app: &App, intent: &Intent, members: Members<'_>, now: Tim
 
 /// One page of the campaign's passes: those that show an altered look.
 async fn altered(app: &App, members: &Members<'_>) -> Result<(Vec<Pass>, Option<String>), Fault> {
-    let (passes, next) = app.store.members(members.merchant_id, members.campaign_id, members.place).await?;
+    let (passes, next) =
+        app.store.members(members.merchant_id, members.campaign_id, members.place, MembersLimit::WHOLE).await?;
     let passes = passes.into_iter().map(|stored| stored.pass);
     Ok((passes.filter(|pass| members.looks.contains(&pass.look_key())).collect(), next))
 }

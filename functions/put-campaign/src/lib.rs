@@ -10,14 +10,14 @@ use passkit::{
 };
 use platform::{
     App, Audience, Function, Handler,
+    campaign_view::CampaignView,
     function::path_parameter,
     http::{self as answer, Failure},
     keys::Role,
-    store::{ATTEMPTS, CampaignChange, CampaignPut, Intent, Step},
+    store::{ATTEMPTS, CampaignChange, CampaignPut, Holding, Intent, Step, StoredCampaign},
 };
 
 mod draft;
-mod view;
 
 /// The door.
 pub const FUNCTION: Function = Function {
@@ -38,11 +38,16 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         problems.iter().any(|problem| problem.path.starts_with("/offers/") || problem.path.starts_with("/locations/"));
     let Some(draft) = draft.filter(|_| !gap) else { return Err(Failure::Invalid(problems)) };
     problems.extend(draft.problems());
-    if app.identities.of(&draft.pass_type_identifier, now).await?.is_none() {
-        let message = format!("there is no signing identity for {}", draft.pass_type_identifier);
-        problems.push(Problem { path: "/passTypeIdentifier".to_owned(), message });
-    }
+    let problems_of_draft = problems;
     for _ in 0..ATTEMPTS {
+        let mut problems = problems_of_draft.clone();
+        // Another merchant's pass type is as unknown as one without a certificate.
+        let identity = app.identities.of(&draft.pass_type_identifier, now).await?;
+        let holding = app.store.holding(&merchant.merchant_id, &draft.pass_type_identifier).await?;
+        if identity.is_none() || holding == Holding::Others {
+            let message = format!("there is no signing identity for {}", draft.pass_type_identifier);
+            problems.push(Problem { path: "/passTypeIdentifier".to_owned(), message });
+        }
         let template = app.store.template(&merchant.merchant_id, &draft.template_id).await?;
         if template.is_none() {
             let message = format!("there is no template {:?}; put it first", draft.template_id);
@@ -74,11 +79,12 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             then.push(Intent::new(now, Step::push_campaign(&composed), now)?);
         }
         let change = CampaignChange { before: previous.as_ref(), after: &composed.campaign, then: &then };
-        match app.store.put_campaign(change, &template).await? {
+        match app.store.put_campaign(change, &template, holding).await? {
             CampaignPut::Done => {
                 app.queues.send_after_commit(&then, now).await;
+                let revision = previous.as_ref().map_or(0, StoredCampaign::revision) + 1;
                 let status = if previous.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-                return Ok(answer::json(status, &view::CampaignView::new(&composed.campaign)));
+                return Ok(answer::json(status, &CampaignView::new(&composed.campaign, revision)));
             }
             CampaignPut::Changed => {}
         }

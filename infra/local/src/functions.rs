@@ -35,4 +35,12 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     get_campaign_report::FUNCTION,
     get_redemption::FUNCTION,
     reverse_redemption::FUNCTION,
+    make_key::FUNCTION,
+    list_keys::FUNCTION,
+    revoke_key::FUNCTION,
+    get_template::FUNCTION,
+    list_templates::FUNCTION,
+    get_campaign::FUNCTION,
+    list_campaigns::FUNCTION,
+    list_passes::FUNCTION,
 ];

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use platform::config::SigningIdentitiesSource;
-use platform::keys::{self, Role};
+use platform::keys::{self, Ensured, Role};
+use platform::store::NewKey;
 use platform::{App, Config, ConfigErrors, Fault, Function, random};
 use tokio::net::TcpListener;
 
@@ -379,19 +380,24 @@ fn client_roots(config: &Config) -> anyhow::Result<Vec<u8>> {
     Ok(Authority::root(Validity::ROOT)?.certificate_pem()?)
 }
 
-/// The admin key of an earlier start, or a new one; known to the service either way.
+/// The admin key of an earlier start, or a new one if there is none or it was revoked; known to the service either way.
 async fn merchant_key(app: &App, data_dir: &DataDir, now: Timestamp) -> Result<String, StartError> {
     let fault = |fault: Fault| StartError::Part(anyhow::anyhow!("cannot make a merchant key: {}", fault.chain()));
-    let key = match data_dir.merchant_key()? {
-        Some(key) => key,
-        None => {
-            let key = random::merchant_key().map_err(fault)?;
-            data_dir.keep_merchant_key(&key)?;
-            key
-        }
-    };
-    keys::ensure(app, &key, MERCHANT, Role::Admin, now).await.map_err(fault)?;
+    if let Some(kept) = data_dir.merchant_key()?
+        && ensure(app, &kept, now).await.map_err(fault)? == Ensured::Good
+    {
+        return Ok(kept);
+    }
+    let key = random::merchant_key().map_err(fault)?;
+    data_dir.keep_merchant_key(&key)?;
+    ensure(app, &key, now).await.map_err(fault)?;
     Ok(key)
+}
+
+async fn ensure(app: &App, secret: &str, now: Timestamp) -> Result<Ensured, Fault> {
+    let key_id = random::id()?;
+    let new = NewKey { key_id: &key_id, secret, merchant_id: MERCHANT, role: Role::Admin, name: None };
+    keys::ensure(app, new, now).await
 }
 
 /// Connects the queues to their workers, and the schedules to theirs.

@@ -41,8 +41,8 @@ pub struct App {
 impl App {
     /// Opens no connection and reads no file. `sdk` says who calls AWS, and from where.
     pub fn new(config: Config, sdk: &SdkConfig) -> App {
-        let (store, packages, queues) =
-            (Store::new(sdk, &config), Packages::new(sdk, &config), Queues::new(sdk, &config));
+        let store = Store::new(sdk, &config.aws, &config.table_name);
+        let (packages, queues) = (Packages::new(sdk, &config), Queues::new(sdk, &config));
         let keys = Keys::default();
         // Last: whatever panics after it would have to take it apart, and that is code of all of OpenSSL.
         let identities = Identities::new(config.signing_identities.clone(), &config.aws, sdk);

@@ -57,6 +57,13 @@ pub enum Failure {
     Busy,
     /// There is no such pass of this merchant; of several, each is named.
     UnknownPasses(Problems),
+    /// Without this key the merchant could make no other.
+    LastAdminKey,
+    /// The merchant has as many keys as they may.
+    TooManyKeys {
+        /// The limit.
+        limit: usize,
+    },
     /// The pass has no link, or one that leads nowhere any more.
     NoLink,
     /// What was asked for is over what one answer can carry, in bytes.
@@ -154,6 +161,8 @@ fn row(failure: &Failure) -> Row {
         }
         Failure::Busy => row(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, "busy", "Try again"),
         Failure::UnknownPasses(_) => row(S::UNAUTHORIZED, S::NOT_FOUND, "unknown_pass", "Unknown pass"),
+        Failure::LastAdminKey => row(S::CONFLICT, S::CONFLICT, "last_admin_key", "Last admin key"),
+        Failure::TooManyKeys { .. } => row(S::CONFLICT, S::CONFLICT, "too_many_keys", "Too many keys"),
         Failure::NoLink => row(S::CONFLICT, S::CONFLICT, "no_link", "No link"),
         Failure::BundleTooLarge { .. } => {
             row(S::PAYLOAD_TOO_LARGE, S::PAYLOAD_TOO_LARGE, "bundle_too_large", "Bundle too large")
@@ -181,6 +190,10 @@ fn detail(failure: &Failure) -> String {
         Failure::IdempotencyKey(why) => (*why).to_owned(),
         Failure::IdempotencyKeyReused => "this Idempotency-Key was used with another request; use a new one".to_owned(),
         Failure::Busy => "many changed the same thing at once; nothing was done, so repeat the request".to_owned(),
+        Failure::LastAdminKey => "this is your last key with the role admin; make another first".to_owned(),
+        Failure::TooManyKeys { limit } => {
+            format!("there are {limit} keys, those revoked in the last 30 days among them; revoke some, or wait")
+        }
         Failure::NoLink => "the pass has no link that works; make one with POST …/link".to_owned(),
         Failure::BundleTooLarge { bytes, limit } => {
             format!("these passes make {bytes} bytes and one answer may have {limit}; ask for fewer at once")
@@ -271,6 +284,8 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
         | Failure::IdempotencyKey(_)
         | Failure::IdempotencyKeyReused
         | Failure::Busy
+        | Failure::LastAdminKey
+        | Failure::TooManyKeys { .. }
         | Failure::NoLink
         | Failure::BundleTooLarge { .. }
         | Failure::NoSuchLink { .. }

@@ -1,8 +1,9 @@
 //! Reading a merchant's JSON: every problem named by its path, not only the first (contract, section 4).
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use jiff::Timestamp;
+use lambda_http::RequestExt;
 use passkit::{
     overlay::{Change, FieldChange, Overlay},
     problem::{Problem, Problems},
@@ -59,7 +60,8 @@ impl Fields {
 
     /// Takes a time that must be there.
     pub fn required_time(&mut self, name: &str) -> Option<Timestamp> {
-        if !self.members.contains_key(name) {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.members.remove(name);
             self.wrong(name, "is required");
             return None;
         }
@@ -238,6 +240,66 @@ impl Fields {
     }
 }
 
+/// The parameters of a query being read one by one. What is not taken in the end is an unknown parameter.
+pub struct Query {
+    parameters: BTreeMap<String, String>,
+    problems: Problems,
+}
+
+/// The query of a request; of a parameter given twice the first counts.
+pub fn query(request: &lambda_http::Request) -> Query {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in request.query_string_parameters().iter() {
+        parameters.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    Query { parameters, problems: Problems::new() }
+}
+
+impl Query {
+    /// Takes a parameter that must be there. `None` when it is missing or wrong, which is noted.
+    pub fn required<T: FromStr>(&mut self, name: &str) -> Option<T>
+    where
+        T::Err: Display,
+    {
+        if !self.parameters.contains_key(name) {
+            self.wrong(name, "is required");
+        }
+        self.optional(name)
+    }
+
+    /// Takes a parameter that may be absent.
+    pub fn optional<T: FromStr>(&mut self, name: &str) -> Option<T>
+    where
+        T::Err: Display,
+    {
+        let text = self.parameters.remove(name)?;
+        match text.parse() {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.wrong(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Notes a problem with a parameter.
+    pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(format!("/{}", escape(name)), message));
+    }
+
+    /// Ends the reading: what was read, or every problem. `None` without a problem cannot be, as in [`Fields::done`].
+    pub fn done<T>(self, read: Option<T>) -> Result<T, Failure> {
+        let mut problems = self.problems;
+        for name in self.parameters.keys() {
+            problems.push(Problem::new(format!("/{}", escape(name)), "is no parameter of this call"));
+        }
+        match read {
+            Some(read) if problems.is_empty() => Ok(read),
+            Some(_) | None => Err(Failure::Invalid(problems)),
+        }
+    }
+}
+
 /// Reads an overlay (contract, section 4, Campaigns).
 pub fn overlay(fields: &mut Fields) -> Overlay {
     let set: Map<String, Value> = fields.optional("set").unwrap_or_default();
@@ -298,6 +360,29 @@ mod tests {
             assert_eq!(paths, ["/list"], "{count}");
         }
         assert_eq!(read(json!({"list": [{}, {}]})).objects_within("list", 1..=2, |_| Some(())).len(), 2);
+    }
+
+    #[test]
+    fn every_problem_of_a_query_is_named() {
+        let parameters =
+            [("limit", "x"), ("sate", "voided")].map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let parameters: std::collections::HashMap<_, _> = parameters.into();
+        let request = lambda_http::Request::new(lambda_http::Body::Empty).with_query_string_parameters(parameters);
+        let mut query = query(&request);
+        assert_eq!((query.required::<u8>("campaignId"), query.optional::<u8>("limit")), (None, None));
+        let Err(Failure::Invalid(problems)) = query.done(Some(())) else { panic!("no problems") };
+        let paths: Vec<_> = problems.into_iter().map(|problem| problem.path).collect();
+        assert_eq!(paths, ["/campaignId", "/limit", "/sate"]);
+    }
+
+    #[test]
+    fn null_is_no_time_where_one_is_needed() {
+        for given in [json!({}), json!({"at": null}), json!({"at": "soon"})] {
+            let mut fields = read(given.clone());
+            assert_eq!(fields.required_time("at"), None);
+            let paths: Vec<_> = fields.finish().into_iter().map(|problem| problem.path).collect();
+            assert_eq!(paths, ["/at"], "{given}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who calls: merchants' keys and their roles.
 
-use std::{collections::HashMap, fmt, sync::Mutex};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Mutex, time::Duration};
 
 use ::http::header;
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     App, Fault,
     http::{Failure, header_text},
+    store::{KeyMade, NewKey},
 };
 
 /// What a key may do. A greater role may do what a smaller one may.
@@ -35,6 +36,18 @@ impl fmt::Display for Role {
     }
 }
 
+/// Why a text names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be redeem, issue or admin")]
+pub struct NoRole;
+
+impl FromStr for Role {
+    type Err = NoRole;
+    fn from_str(text: &str) -> Result<Role, NoRole> {
+        [Role::Redeem, Role::Issue, Role::Admin].into_iter().find(|role| role.to_string() == text).ok_or(NoRole)
+    }
+}
+
 /// Whoever holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merchant {
@@ -48,6 +61,10 @@ pub struct Merchant {
 const BELIEVED: SignedDuration = SignedDuration::from_secs(30);
 /// Keys remembered by one process; beyond that the memory starts anew.
 const REMEMBERED: usize = 4096;
+/// A use is noted when the one noted last is older: one write for each key and hour, two when processes meet.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// How long a till waits for the noting of its key's use, at most.
+const NOTING: Duration = Duration::from_millis(500);
 
 /// Keys read lately, by their digest.
 #[derive(Default)]
@@ -64,21 +81,28 @@ impl Keys {
         needed: Role,
         now: Timestamp,
     ) -> Result<Merchant, Failure> {
-        let secret = header_text(request, header::AUTHORIZATION).and_then(bearer).ok_or(Failure::Unauthorised)?;
+        let secret = secret(request)?;
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let merchant = match self.remembered(&digest, now) {
             Some(merchant) => merchant,
             None => {
-                let key = app.store.key(secret).await?.ok_or(Failure::Unauthorised)?;
-                let merchant = Merchant { merchant_id: key.merchant_id, role: key.role };
+                let merchant = looked_up(app, secret, now).await?;
                 self.remember(digest, merchant.clone(), now);
                 merchant
             }
         };
-        if merchant.role < needed {
-            return Err(Failure::Forbidden { needed });
-        }
-        Ok(merchant)
+        merchant.reaching(needed)
+    }
+
+    /// The same without the memory, for doors that make and revoke keys: one that was just revoked must not make another.
+    pub async fn authorise_anew(
+        &self,
+        app: &App,
+        request: &Request,
+        needed: Role,
+        now: Timestamp,
+    ) -> Result<Merchant, Failure> {
+        looked_up(app, secret(request)?, now).await?.reaching(needed)
     }
 
     fn remembered(&self, digest: &[u8; 32], now: Timestamp) -> Option<Merchant> {
@@ -97,6 +121,29 @@ impl Keys {
     }
 }
 
+impl Merchant {
+    fn reaching(self, needed: Role) -> Result<Merchant, Failure> {
+        if self.role < needed { Err(Failure::Forbidden { needed }) } else { Ok(self) }
+    }
+}
+
+/// Whose key this is, as the store says now. Its use is noted once an hour; whether that succeeds is nobody's trouble.
+async fn looked_up(app: &App, secret: &str, now: Timestamp) -> Result<Merchant, Failure> {
+    let key = app.store.key(secret).await?.filter(|key| key.revoked_at.is_none()).ok_or(Failure::Unauthorised)?;
+    if key.used_at.is_none_or(|used_at| now.duration_since(used_at) >= NOTED_EVERY) {
+        match tokio::time::timeout(NOTING, app.store.note_use(secret, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::warn!(fault = fault.chain(), "the use of a key was not noted"),
+            Err(_) => tracing::warn!("the use of a key was not noted in time"),
+        }
+    }
+    Ok(Merchant { merchant_id: key.merchant_id, role: key.role })
+}
+
+fn secret(request: &Request) -> Result<&str, Failure> {
+    header_text(request, header::AUTHORIZATION).and_then(bearer).ok_or(Failure::Unauthorised)
+}
+
 /// `Bearer <key>` (RFC 6750, 2.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.trim().split_once(' ')?;
@@ -104,9 +151,28 @@ fn bearer(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("Bearer") && !key.is_empty()).then_some(key)
 }
 
+/// Whether a known secret is a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// It is.
+    Good,
+    /// It was, and was revoked: it never is again.
+    Revoked,
+}
+
 /// Makes sure that a known secret is a key: the local service keeps its own over restarts.
-pub async fn ensure(app: &App, secret: &str, merchant_id: &str, role: Role, now: Timestamp) -> Result<(), Fault> {
-    app.store.put_key(secret, merchant_id, role, now).await
+pub async fn ensure(app: &App, new: NewKey<'_>, now: Timestamp) -> Result<Ensured, Fault> {
+    match app.store.make_key(new, None, now).await? {
+        KeyMade::Done => Ok(Ensured::Good),
+        KeyMade::SecretTaken => {
+            let key = app.store.key(new.secret).await?;
+            let good = key.is_some_and(|key| key.revoked_at.is_none());
+            Ok(if good { Ensured::Good } else { Ensured::Revoked })
+        }
+        KeyMade::TooMany | KeyMade::Busy | KeyMade::AnsweredBefore => {
+            Err(Fault::contradiction("the list of the merchant's keys is full or busy"))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub mod apns;
 pub mod app;
+pub mod campaign_view;
 pub mod config;
 pub mod function;
 pub mod http;

@@ -1,5 +1,7 @@
 //! What the doors for merchants share: finding a merchant's pass, and showing it.
 
+use std::str::FromStr;
+
 use domain::{Campaign, Pass, PassState, time};
 use jiff::Timestamp;
 use lambda_http::Request;
@@ -21,6 +23,54 @@ use crate::{
 /// Bytes of holder data as JSON: with it a pass's record stays within a few kilobytes.
 pub const HOLDER_LIMIT: usize = 4096;
 
+/// The state of a pass as merchants see it: the present one, computed from what is stored and the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PresentState {
+    /// A till may redeem it, when its time has come.
+    Redeemable,
+    /// Used; the next offer comes.
+    Redeemed,
+    /// Used; no offer comes.
+    Finished,
+    /// Worth nothing, as the merchant said.
+    Voided,
+    /// Its time is over.
+    Expired,
+}
+
+/// Why a text names no state.
+#[derive(Debug, thiserror::Error)]
+#[error("must be redeemable, redeemed, finished, voided or expired")]
+pub struct NoState;
+
+impl FromStr for PresentState {
+    type Err = NoState;
+    fn from_str(text: &str) -> Result<PresentState, NoState> {
+        Ok(match text {
+            "redeemable" => PresentState::Redeemable,
+            "redeemed" => PresentState::Redeemed,
+            "finished" => PresentState::Finished,
+            "voided" => PresentState::Voided,
+            "expired" => PresentState::Expired,
+            _ => return Err(NoState),
+        })
+    }
+}
+
+impl PresentState {
+    /// Of a pass at `now`.
+    pub fn of(pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<PresentState, Fault> {
+        Ok(match &pass.state {
+            PassState::Redeemable if pass.is_expired(campaign, now)? => PresentState::Expired,
+            PassState::Redeemable => PresentState::Redeemable,
+            PassState::Redeemed { .. } => PresentState::Redeemed,
+            PassState::Finished => PresentState::Finished,
+            PassState::Voided { .. } => PresentState::Voided,
+        })
+    }
+}
+
 /// A pass as merchants see it (contract, section 4, Passes).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +78,7 @@ pub struct PassView<'a> {
     pass_type_identifier: &'a PassTypeIdentifier,
     serial_number: &'a SerialNumber,
     campaign_id: &'a CampaignId,
-    state: &'static str,
+    state: PresentState,
     version: u64,
     offer: OfferView<'a>,
     barcode: &'a str,
@@ -74,13 +124,7 @@ impl<'a> PassView<'a> {
         now: Timestamp,
     ) -> Result<Self, Fault> {
         let offer = pass.offer(campaign)?;
-        let state = match &pass.state {
-            PassState::Redeemable if pass.is_expired(campaign, now)? => "expired",
-            PassState::Redeemable => "redeemable",
-            PassState::Redeemed { .. } => "redeemed",
-            PassState::Finished => "finished",
-            PassState::Voided { .. } => "voided",
-        };
+        let state = PresentState::of(pass, campaign, now)?;
         let (voided_at, void_reason) = match &pass.state {
             PassState::Voided { voided_at, reason } => (Some(*voided_at), reason.as_deref()),
             PassState::Redeemable | PassState::Redeemed { .. } | PassState::Finished => (None, None),

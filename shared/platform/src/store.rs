@@ -18,11 +18,18 @@
 //! | redemptions of a holder, where limited | `HOLDER#{merchant}#{campaign}#{sha256}` | `HOLDER` |
 //! | link, with its count of downloads | `LINK#{link}` | `LINK` |
 //! | campaign | `CAMPAIGN#{merchant}#{campaign}` | `CAMPAIGN` |
+//! | campaign, by merchant | `CAMPAIGNS#{merchant}` | `{campaign}` |
 //! | pass, by campaign | `MEMBERS#{merchant}#{campaign}#{shard}` | `{type}#{serial}` |
 //! | template, newest | `TEMPLATE#{merchant}#{template}` | `TEMPLATE` |
+//! | template, each version | `TEMPLATE#{merchant}#{template}` | `VERSION#{version}` |
+//! | template, by merchant | `TEMPLATES#{merchant}` | `{template}` |
 //! | campaign, by template | `TEMPLATE#{merchant}#{template}` | `CAMPAIGN#{campaign}` |
 //! | scheduled update | `UPDATES#{merchant}` | `{created}-{id}` |
-//! | merchant key | `KEY#{sha256}` | `KEY` |
+//! | merchant key, by its secret | `KEY#{sha256}` | `KEY` |
+//! | merchant key, by merchant | `KEYS#{merchant}` | `LISTED#{key}` |
+//! | head of a merchant's keys | `KEYS#{merchant}` | `HEAD` |
+//! | last use of a key (TTL) | `USED#{sha256}` | `USED` |
+//! | pass type, whose it is | `TYPE#{type}` | `TYPE` |
 //! | idempotency record (TTL) | `ONCE#{merchant}#{key}` | `ONCE` |
 //! | intent | `DUE#{shard}` | `{due}#{id}` |
 //!
@@ -34,6 +41,7 @@ mod intents;
 mod items;
 mod keys;
 mod links;
+mod pass_types;
 mod passes;
 mod redemptions;
 mod registrations;
@@ -57,11 +65,15 @@ use aws_types::SdkConfig;
 use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
 use serde::de::DeserializeOwned;
 
-pub use campaigns::{CampaignChange, CampaignPut, Content, StoredCampaign, StoredTemplate};
+pub use campaigns::{
+    CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, is_place_among_members,
+    place_among_members,
+};
 pub use idempotency::Recording;
 pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
-pub use keys::StoredKey;
+pub use keys::{KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, RevokedBy, StoredKey};
 pub use links::{Counts, Download, FoundLink};
+pub use pass_types::{Assigned, Holding};
 pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written, history_from};
 pub use redemptions::{Reversal, StoredRedemption};
 pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};
@@ -70,7 +82,7 @@ pub use tallies::{ROWS, Report, Row, Uses, WALLET_BUCKETS};
 pub use told::Told;
 pub use updates::{Changed, StoredUpdate, UpdateWritten};
 
-use crate::{Config, Fault, app, config::AwsVariables};
+use crate::{Fault, app, config::AwsVariables};
 
 /// A DynamoDB item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -139,13 +151,13 @@ impl Key {
 pub const ATTEMPTS: u32 = 40;
 
 impl Store {
-    /// A store over the table that the environment names. Its client is made at the first call.
-    pub fn new(sdk: &SdkConfig, config: &Config) -> Store {
+    /// A store over this table. Its client is made at the first call.
+    pub fn new(sdk: &SdkConfig, aws: &AwsVariables, table: &str) -> Store {
         Store {
             sdk: sdk.clone(),
-            aws: config.aws.clone(),
+            aws: aws.clone(),
             client: OnceLock::new(),
-            table: config.table_name.clone(),
+            table: table.to_owned(),
             lately: Arc::default(),
         }
     }

@@ -20,8 +20,9 @@ const fn shared(module: &'static str, name: &'static str, calls: &'static [&'sta
 /// Everything in `platform` outside the store and the packages that uses the app. `queues.send PushQueue` is a message
 /// to that queue.
 const SHARED_CALLS: &[SharedCall] = &[
-    shared("keys", "authorise", &["store.key"]),
-    shared("keys", "ensure", &["store.put_key"]),
+    shared("keys", "authorise", &["store.key", "store.note_use"]),
+    shared("keys", "authorise_anew", &["store.key", "store.note_use"]),
+    shared("keys", "ensure", &["store.key", "store.make_key"]),
     shared("merchant", "pass", &["store.pass_and_campaign"]),
     shared("redemption_view", "named", &["store.redemption", "store.pass_and_campaign"]),
     shared("idempotency", "earlier_answer", &["store.recorded"]),

@@ -1,5 +1,7 @@
 //! Templates and campaigns.
 
+use std::str::FromStr;
+
 use domain::Campaign;
 use jiff::Timestamp;
 use passkit::{
@@ -9,12 +11,17 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Intent, Page, Store, StoredPass,
+    Holding, Intent, Key, Page, Store, StoredPass,
     items::{self, MEMBER_SHARDS},
     read,
     transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::Fault;
+
+/// Templates on one page of a merchant's: one batch read's worth.
+const TEMPLATES_PAGE: i32 = 100;
+/// Campaigns on one page of a merchant's. An item has 400 KB at most, and one batch read 16 MB.
+const CAMPAIGNS_PAGE: i32 = 40;
 
 /// A campaign as read, with what a later write compares.
 #[derive(Debug, Clone)]
@@ -87,6 +94,11 @@ pub(super) struct CampaignItem {
 }
 
 impl StoredCampaign {
+    /// Counts from 1 and grows with every writing: by its merchant, a new version of its template, a scheduled update.
+    pub fn revision(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn from_item(item: CampaignItem) -> Result<StoredCampaign, Fault> {
         let campaign = serde_json::from_str(&item.document).map_err(|error| Fault::new("reading a campaign", error))?;
         Ok(StoredCampaign { campaign, generation: item.generation })
@@ -136,15 +148,20 @@ impl Store {
     }
 
     /// Writes a campaign composed with `template`, on the condition that both are as they were read: a template that
-    /// changes meanwhile must not leave the campaign behind.
+    /// changes meanwhile must not leave the campaign behind. The pass type is the merchant's, or was nobody's (`read`)
+    /// and becomes theirs.
     pub async fn put_campaign(
         &self,
         change: CampaignChange<'_>,
         template: &StoredTemplate,
+        read: Holding,
     ) -> Result<CampaignPut, Fault> {
         let mut transaction = Transaction::default();
         transaction.put_campaign(&change)?;
         let (merchant_id, after) = (&change.after.merchant_id, change.after);
+        transaction.hold_pass_type(merchant_id, &after.draft.pass_type_identifier, read, after.updated_at)?;
+        let listed = Key::new(items::campaigns_partition(merchant_id), after.campaign_id.as_str());
+        transaction.put(&listed, &serde_json::json!({ "v": 1 }), Condition::none())?;
         let unchanged = Condition::holds("edition = :read").with(":read", number(template.version));
         transaction.check(&items::template_key(merchant_id, &template.template_id), unchanged)?;
         let index = |template_id| items::template_campaign_key(merchant_id, template_id, &after.campaign_id);
@@ -165,6 +182,58 @@ impl Store {
         self.get(&items::template_key(merchant_id, template_id)).await
     }
 
+    /// One version of a template. (Of those put before each was kept, only the newest is known.)
+    pub async fn template_version(
+        &self,
+        merchant_id: &str,
+        template_id: &TemplateId,
+        version: u64,
+    ) -> Result<Option<StoredTemplate>, Fault> {
+        self.get(&items::template_version_key(merchant_id, template_id, version)).await
+    }
+
+    /// One page of a merchant's templates in the order of their names, from after the one named.
+    pub async fn templates(
+        &self,
+        merchant_id: &str,
+        after: Option<&TemplateId>,
+    ) -> Result<(Vec<StoredTemplate>, Option<TemplateId>), Fault> {
+        let after = after.map(TemplateId::as_str);
+        let (names, next) = self.names(&items::templates_partition(merchant_id), after, TEMPLATES_PAGE).await?;
+        let keys: Vec<Key> = names.iter().map(|name| items::template_key(merchant_id, name)).collect();
+        let mut found = self.get_many(&keys).await?;
+        let templates = keys.iter().filter_map(|key| found.remove(key)).map(read);
+        Ok((templates.collect::<Result<_, Fault>>()?, next))
+    }
+
+    /// One page of a merchant's campaigns in the order of their names, from after the one named.
+    pub async fn campaigns(
+        &self,
+        merchant_id: &str,
+        after: Option<&CampaignId>,
+    ) -> Result<(Vec<StoredCampaign>, Option<CampaignId>), Fault> {
+        let after = after.map(CampaignId::as_str);
+        let (names, next) = self.names(&items::campaigns_partition(merchant_id), after, CAMPAIGNS_PAGE).await?;
+        let keys: Vec<Key> = names.iter().map(|name| items::campaign_key(merchant_id, name)).collect();
+        let mut found = self.get_many(&keys).await?;
+        let campaigns = keys.iter().filter_map(|key| found.remove(key));
+        let campaigns = campaigns.map(|item| StoredCampaign::from_item(read(item)?));
+        Ok((campaigns.collect::<Result<_, Fault>>()?, next))
+    }
+
+    /// One page of the names in a partition of names, and the last of them if there may be more.
+    async fn names<T: FromStr + Clone>(
+        &self,
+        partition: &str,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<(Vec<T>, Option<T>), Fault> {
+        let (found, next) = self.page(Page { partition, prefix: "", after, limit }).await?;
+        let names: Vec<T> = found.iter().filter_map(Key::of).filter_map(|key| key.sort.parse().ok()).collect();
+        let next = next.and_then(|_| names.last().cloned());
+        Ok((names, next))
+    }
+
     /// The campaigns whose passes are made from a template.
     pub async fn campaigns_of_template(
         &self,
@@ -177,7 +246,7 @@ impl Store {
         loop {
             let page = Page { partition: &partition, prefix: PREFIX, after: after.as_deref(), limit: 1000 };
             let (found, next) = self.page(page).await?;
-            let names = found.iter().filter_map(super::Key::of);
+            let names = found.iter().filter_map(Key::of);
             for key in names {
                 if let Some(Ok(campaign_id)) = key.sort.strip_prefix(PREFIX).map(str::parse) {
                     keys.push(items::campaign_key(merchant_id, &campaign_id));
@@ -204,7 +273,12 @@ impl Store {
             None => Condition::absent(),
             Some(previous) => Condition::holds("edition = :read").with(":read", number(previous.version)),
         };
-        transaction.put(&items::template_key(&template.merchant_id, &template.template_id), template, condition)?;
+        let (merchant_id, template_id) = (&template.merchant_id, &template.template_id);
+        transaction.put(&items::template_key(merchant_id, template_id), template, condition)?;
+        let kept = items::template_version_key(merchant_id, template_id, template.version);
+        transaction.put(&kept, template, Condition::none())?;
+        let listed = Key::new(items::templates_partition(merchant_id), template_id.as_str());
+        transaction.put(&listed, &serde_json::json!({ "v": 1 }), Condition::none())?;
         for change in campaigns {
             transaction.put_campaign(change)?;
         }
@@ -214,36 +288,89 @@ impl Store {
         })
     }
 
-    /// One page of a campaign's passes, from a place this method returned; the passes come in no order of time.
+    /// One page of a campaign's passes, from a place this method returned or [`place_among_members`] names. The passes
+    /// come in an order of their own, which is no order of time and never changes: none is passed over or told twice,
+    /// whatever is issued meanwhile.
     pub async fn members(
         &self,
         merchant_id: &str,
         campaign_id: &CampaignId,
         after: Option<&str>,
+        limit: MembersLimit,
     ) -> Result<(Vec<StoredPass>, Option<String>), Fault> {
-        // One batch read's worth (DynamoDB, BatchGetItem: 100 items).
-        const PAGE: i32 = 100;
-        // A place is "{shard}" or "{shard} {sort key}"; neither part holds a space.
-        let (shard, sort) = match after.map(|place| place.split_once(' ').unwrap_or((place, ""))) {
-            None => (0, None),
-            Some((shard, sort)) => (shard.parse().unwrap_or(0), Some(sort).filter(|sort| !sort.is_empty())),
-        };
+        let (shard, sort) = after.and_then(place).unwrap_or_default();
         let partition = items::members_partition(merchant_id, campaign_id, shard);
-        let (found, next) = self.page(Page { partition: &partition, prefix: "", after: sort, limit: PAGE }).await?;
-        let keys = found.iter().filter_map(super::Key::of).filter_map(|key| {
-            let (pass_type, serial) = key.sort.split_once('#')?;
-            let identity =
-                PassIdentity { pass_type_identifier: pass_type.parse().ok()?, serial_number: serial.parse().ok()? };
-            Some(items::pass_key(&identity))
-        });
-        let passes = self.get_many(&keys.collect::<Vec<_>>()).await?;
-        let passes: Result<Vec<_>, Fault> =
-            passes.into_values().map(|item| StoredPass::from_item(read(item)?)).collect();
+        let page = Page { partition: &partition, prefix: "", after: sort, limit: limit.0 };
+        let (found, next) = self.page(page).await?;
+        let identities = found.iter().filter_map(Key::of).filter_map(|key| items::member_identity(&key.sort));
+        let keys: Vec<Key> = identities.map(|identity| items::pass_key(&identity)).collect();
+        let mut passes = self.get_many(&keys).await?;
+        let passes = keys.iter().filter_map(|key| passes.remove(key));
+        let passes: Result<Vec<_>, Fault> = passes.map(|item| StoredPass::from_item(read(item)?)).collect();
         let next = match next {
             Some(sort) => Some(format!("{shard} {sort}")),
             None if shard + 1 < MEMBER_SHARDS => Some((shard + 1).to_string()),
             None => None,
         };
         Ok((passes?, next))
+    }
+}
+
+/// Passes on one page of a campaign's.
+#[derive(Debug, Clone, Copy)]
+pub struct MembersLimit(i32);
+
+impl MembersLimit {
+    /// One batch read's worth (DynamoDB, BatchGetItem: 100 items).
+    pub const WHOLE: MembersLimit = MembersLimit(100);
+
+    /// At least one and at most a batch read's worth.
+    pub fn at_most(passes: usize) -> MembersLimit {
+        MembersLimit(i32::try_from(passes).unwrap_or(i32::MAX).clamp(1, MembersLimit::WHOLE.0))
+    }
+}
+
+/// A place among a campaign's passes: the shard, and the sort key after which to go on. It is written "{shard}" or
+/// "{shard} {sort key}"; neither part holds a space.
+fn place(text: &str) -> Option<(u32, Option<&str>)> {
+    match text.split_once(' ') {
+        None => Some((text.parse().ok()?, None)),
+        Some((shard, sort)) => Some((shard.parse().ok()?, Some(sort))),
+    }
+}
+
+/// The place right after a pass of a campaign.
+pub fn place_among_members(identity: &PassIdentity) -> String {
+    format!("{} {}", items::member_shard(identity), items::member_sort(identity))
+}
+
+/// Whether a text can be a place among a campaign's passes.
+pub fn is_place_among_members(text: &str) -> bool {
+    match place(text) {
+        None => false,
+        Some((shard, None)) => shard < MEMBER_SHARDS && text == shard.to_string(),
+        Some((_, Some(sort))) => {
+            items::member_identity(sort).is_some_and(|identity| text == place_among_members(&identity))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_among_members_is_one_that_we_wrote() {
+        let identity = PassIdentity {
+            pass_type_identifier: "pass.example.passloop".parse().unwrap(),
+            serial_number: "A.1".parse().unwrap(),
+        };
+        let ours = place_among_members(&identity);
+        assert!(is_place_among_members(&ours) && is_place_among_members("0") && is_place_among_members("7"));
+        let (shard, sort) = ours.split_once(' ').unwrap();
+        let other = (shard.parse::<u32>().unwrap() + 1) % MEMBER_SHARDS;
+        for bad in ["", " ", "8", "07", "+1", "-1", "0 ", "0 x", &format!("{other} {sort}"), &format!("{ours} ")] {
+            assert!(!is_place_among_members(bad), "{bad:?}");
+        }
     }
 }

@@ -54,16 +54,37 @@ pub(super) fn campaign_key(merchant_id: &str, campaign_id: &CampaignId) -> Key {
     Key::new(format!("CAMPAIGN#{merchant_id}#{campaign_id}"), "CAMPAIGN")
 }
 
+pub(super) fn campaigns_partition(merchant_id: &str) -> String {
+    format!("CAMPAIGNS#{merchant_id}")
+}
+
+pub(super) fn templates_partition(merchant_id: &str) -> String {
+    format!("TEMPLATES#{merchant_id}")
+}
+
 pub(super) fn members_partition(merchant_id: &str, campaign_id: &CampaignId, shard: u32) -> String {
     format!("MEMBERS#{merchant_id}#{campaign_id}#{shard}")
 }
 
 /// A pass stays in the shard its serial number falls in.
-pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: &PassIdentity) -> Key {
+pub(super) fn member_shard(identity: &PassIdentity) -> u32 {
     let sum: u32 =
         identity.serial_number.as_str().bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let sort = format!("{}#{}", identity.pass_type_identifier, identity.serial_number);
-    Key::new(members_partition(merchant_id, campaign_id, sum % MEMBER_SHARDS), sort)
+    sum % MEMBER_SHARDS
+}
+
+pub(super) fn member_sort(identity: &PassIdentity) -> String {
+    format!("{}#{}", identity.pass_type_identifier, identity.serial_number)
+}
+
+/// The pass that a sort key among a campaign's members names.
+pub(super) fn member_identity(sort: &str) -> Option<PassIdentity> {
+    let (pass_type, serial) = sort.split_once('#')?;
+    Some(PassIdentity { pass_type_identifier: pass_type.parse().ok()?, serial_number: serial.parse().ok()? })
+}
+
+pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: &PassIdentity) -> Key {
+    Key::new(members_partition(merchant_id, campaign_id, member_shard(identity)), member_sort(identity))
 }
 
 pub(super) fn template_partition(merchant_id: &str, template_id: &TemplateId) -> String {
@@ -72,6 +93,10 @@ pub(super) fn template_partition(merchant_id: &str, template_id: &TemplateId) ->
 
 pub(super) fn template_key(merchant_id: &str, template_id: &TemplateId) -> Key {
     Key::new(template_partition(merchant_id, template_id), "TEMPLATE")
+}
+
+pub(super) fn template_version_key(merchant_id: &str, template_id: &TemplateId, version: u64) -> Key {
+    Key::new(template_partition(merchant_id, template_id), format!("VERSION#{version:010}"))
 }
 
 pub(super) fn template_campaign_key(merchant_id: &str, template_id: &TemplateId, campaign_id: &CampaignId) -> Key {

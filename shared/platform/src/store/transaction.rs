@@ -206,6 +206,11 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// A text as an attribute.
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
 impl Store {
     /// Writes a transaction. The SDK repeats a call whose answer was lost under the same client token, so that it takes
     /// effect once; conflicts with a transaction in flight are waited out here, a few times with jitter.
