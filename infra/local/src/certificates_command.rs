@@ -17,6 +17,8 @@ use jiff::Timestamp;
 use passkit::signing::{IdentityError, IdentityProblem, SigningError};
 use platform::Fault;
 
+use crate::outcome::Outcome;
+
 /// What to do about certificates.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum CertificatesCommand {
@@ -26,26 +28,6 @@ pub(crate) enum CertificatesCommand {
     Import(import::Import),
     /// Says what is wrong with certificates, and how many days they have left
     Check(check::Check),
-}
-
-/// What a command has to say.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    /// For stdout: what was asked for.
-    pub(crate) result: String,
-    /// For stderr: what goes with it.
-    pub(crate) notes: String,
-    /// Whether all is well.
-    pub(crate) verdict: Verdict,
-}
-
-/// Whether all is well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Everything can be used.
-    Good,
-    /// Something cannot.
-    Bad,
 }
 
 /// Why a command did nothing.

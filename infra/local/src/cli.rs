@@ -16,9 +16,11 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::certificates_command::{self, CertificatesCommand, CertificatesError, Outcome, Verdict};
+use crate::certificates_command::{self, CertificatesCommand};
 use crate::clock::Clock;
 use crate::demo::{self, DemoError, Ink};
+use crate::keys_command::{self, KeysCommand};
+use crate::outcome::{Outcome, Verdict};
 use crate::start::{Local, Options, Persistence, Sample, Schedule};
 
 /// What the contract promises for flags, ports and directories that cannot be used.
@@ -56,6 +58,9 @@ enum Command {
     /// Apple's certificates: request one, import it, check what is there
     #[command(subcommand)]
     Certificates(CertificatesCommand),
+    /// Merchants' keys on the stack that TABLE_NAME and the AWS variables name: make one, list them, revoke one
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 const ENVIRONMENT: &str = "\
@@ -78,7 +83,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
             };
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return refuse("certificates: name a command: request, import or check (see --help)");
+            return refuse(
+                "name a command: certificates request, import or check; keys make, list or revoke (see --help)",
+            );
         }
         Err(error) => return refuse(&first_line(&error)),
     };
@@ -95,12 +102,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>, variables: BTreeMap<String
             let outcome = certificates_command::run(&command, &variables, jiff::Timestamp::now());
             print(runtime.block_on(outcome))
         }
+        Some(Command::Keys(command)) => {
+            let outcome = keys_command::run(&command, &variables, jiff::Timestamp::now());
+            print(runtime.block_on(outcome))
+        }
         None => runtime.block_on(serve(options(arguments, variables))),
     }
 }
 
-/// What a certificates command says, and 0 when all is well, else 1.
-fn print(outcome: Result<Outcome, CertificatesError>) -> ExitCode {
+/// What a command says, and 0 when all is well, else 1.
+fn print(outcome: Result<Outcome, impl std::error::Error>) -> ExitCode {
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -272,6 +283,17 @@ mod tests {
         assert!(matches!(arguments.command, Some(Command::Certificates(CertificatesCommand::Check(_)))));
         // What the line about a missing command stands for.
         assert_eq!(parse(&["certificates"]).unwrap_err().kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    }
+
+    #[test]
+    fn keys_are_a_command_with_commands_of_its_own() {
+        let arguments = parse(&["keys", "make", "--merchant", "shop", "--role", "admin", "--pass-type", "pass.a.b"]);
+        assert!(matches!(arguments.unwrap().command, Some(Command::Keys(KeysCommand::Make(_)))));
+        assert_eq!(parse(&["keys"]).unwrap_err().kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+        for wrong in [&["--merchant", "a#b", "--role", "admin"][..], &["--merchant", "a", "--role", "king"]] {
+            let line = first_line(&parse(&[&["keys", "make"], wrong].concat()).unwrap_err());
+            assert!(line.contains("must be"), "{line}");
+        }
     }
 
     #[test]

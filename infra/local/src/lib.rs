@@ -16,6 +16,8 @@ mod event_sources;
 mod functions;
 mod gateway;
 mod identities;
+mod keys_command;
+mod outcome;
 mod sample;
 mod server;
 mod start;

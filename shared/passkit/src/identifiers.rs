@@ -117,6 +117,12 @@ identifier!(
 );
 
 identifier!(
+    /// The name the operator gives a merchant. It stands in the keys of stored items, and holds none of their separators.
+    MerchantId,
+    |text| plain(text, 64, "must be 1 to 64 letters, digits, \".\", \"-\" or \"_\"")
+);
+
+identifier!(
     /// The name a merchant gives a template.
     TemplateId,
     |text| plain(text, 64, "must be 1 to 64 letters, digits, \".\", \"-\" or \"_\"")

@@ -11,7 +11,8 @@ use platform::config::{AwsVariables, SigningIdentitiesSource};
 use platform::identities::{Examined, Identities, Unusable};
 
 use super::files::{self, at};
-use super::{CertificatesError, Outcome, Verdict, day, long};
+use super::{CertificatesError, day, long};
+use crate::outcome::{Outcome, Verdict};
 
 /// Fewer days than this are worth a warning: time enough to renew without haste.
 const FEW_DAYS: i64 = 30;

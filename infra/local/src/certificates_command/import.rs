@@ -10,7 +10,8 @@ use passkit::signing::{Certificate, SigningIdentity};
 use serde::Serialize;
 
 use super::files::{self, Draft, PRIVATE, PUBLIC, at};
-use super::{CertificatesError, Outcome, Verdict, check, day, long, short};
+use super::{CertificatesError, check, day, long, short};
+use crate::outcome::{Outcome, Verdict};
 
 /// An identity to be taken over.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]

@@ -7,9 +7,10 @@ use openssl::symm::Cipher;
 use openssl::x509::X509ReqBuilder;
 use passkit::identifiers::{PassTypeIdentifier, TeamIdentifier};
 
+use super::CertificatesError;
 use super::files::{self, Draft, PRIVATE, PUBLIC};
-use super::{CertificatesError, Outcome, Verdict};
 use crate::certificates::{name, new_key};
+use crate::outcome::{Outcome, Verdict};
 
 /// The upper bound of a common name (RFC 5280, appendix A).
 const LONGEST_NAME: usize = 64;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::certificates::{Authority, Chain, PassCertificate, Validity, make_chain};
+use crate::outcome::Verdict;
 
 const PASS_TYPE: &str = "pass.example.bakery";
 const TEAM: &str = "TEAMID1234";
