@@ -31,7 +31,7 @@ fn read(request: &Request) -> Result<(Role, Option<String>), Failure> {
 }
 
 /// The key, with its secret. A repetition under the same idempotency key is answered without: what is recorded is the
-/// answer but for the secret, which nothing of ours keeps (docs/decisions/0006-secrets-shown-once.md).
+/// answer but for the secret, which nothing of ours keeps (docs/decisions/0009-secrets-shown-once.md).
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
