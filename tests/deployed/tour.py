@@ -3,7 +3,7 @@
     python tests/deployed/tour.py [--auth] [--binaries target/release] [--keep]
 
 With --auth the emulated IAM enforces every function's role: a permission that the template forgets fails the tour.
-Needs requirements-cloud.txt, and `tour` built (`cargo build -p passloop-tests --bin tour`).
+Needs requirements-cloud.txt, and `tour` and `passloop` built (`cargo build -p passloop-tests -p passloop-local --bins`).
 """
 
 import argparse
@@ -35,7 +35,6 @@ REGION = "eu-central-1"
 STACK = "passloop"
 # The transformation asks its environment.
 os.environ["AWS_DEFAULT_REGION"] = REGION
-MERCHANT_KEY = "plk_the-key-of-the-tour-0123456789abcdefghijkl"
 # What goes wrong on purpose, and must be noticed: --break.
 BREAKS = {
     "policy": "the role of redeem-pass may not write",
@@ -313,13 +312,13 @@ class Front:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def make_merchant_key(cloud, table):
-    import hashlib
-
-    digest = hashlib.sha256(MERCHANT_KEY.encode()).hexdigest()
-    item = {"pk": {"S": f"KEY#{digest}"}, "sk": {"S": "KEY"}, "v": {"N": "1"}, "merchant_id": {"S": "shop"},
-            "role": {"S": "admin"}, "created_at": {"S": "2026-01-01T00:00:00.000Z"}}
-    cloud.client("dynamodb").put_item(TableName=table, Item=item)
+def make_merchant_key(cloud, table, passloop):
+    """As docs/deploy.md has it."""
+    environment = {**os.environ, "AWS_ENDPOINT_URL": cloud.endpoint, "TABLE_NAME": table, "AWS_REGION": REGION,
+                   "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    command = [passloop, "keys", "make", "--merchant", "shop", "--role", "admin", "--name", "office"]
+    made = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return made.stdout.strip().splitlines()[-1]
 
 
 def read_line(process, patience):
@@ -357,6 +356,7 @@ def main():
     arguments.add_argument("--auth", action="store_true", help="enforce the functions' roles")
     arguments.add_argument("--binaries", type=Path, default=ROOT / "target/release", help="where the functions' binaries are")
     arguments.add_argument("--tour", type=Path, default=ROOT / "target/debug/tour")
+    arguments.add_argument("--passloop", type=Path, default=ROOT / "target/debug/passloop")
     arguments.add_argument("--break", dest="broken", choices=BREAKS, help="deploy one mistake; the run must fail")
     given = arguments.parse_args()
 
@@ -390,8 +390,8 @@ def main():
         say(f"deployed {len(functions)} functions from template.yaml{', roles enforced' if given.auth else ''}")
         api = check_routes(cloud, routes)
         front.host = f"{api}.execute-api.localhost:{cloud.port}"
-        make_merchant_key(cloud, outputs["Table"])
-        tour.stdin.write(json.dumps({"baseUrl": parameters["PublicUrl"], "merchantKey": MERCHANT_KEY}) + "\n")
+        key = make_merchant_key(cloud, outputs["Table"], given.passloop)
+        tour.stdin.write(json.dumps({"baseUrl": parameters["PublicUrl"], "merchantKey": key}) + "\n")
         tour.stdin.flush()
         began = time.monotonic()
         held = False

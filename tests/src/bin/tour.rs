@@ -58,6 +58,7 @@ async fn main() {
     let (mut phone, pass) = tour.first_pass().await;
     tour.redemption(&mut phone, &pass).await;
     tour.desk(&mut phone, &pass).await;
+    tour.records(&pass).await;
     tour.enrolment().await;
     tour.end(phone, &pass).await;
     println!("Everything held.");
@@ -203,6 +204,23 @@ impl Tour {
         self.office.put_campaign(CAMPAIGN, &campaign).await.expect(200);
         assert_eq!(phone.hear(&self.apns).await, [pass.serial.as_str()]);
         assert_eq!(phone.pass(&pass.serial).value("status"), "Twice as good");
+    }
+
+    /// Keys, and everything read back.
+    async fn records(&self, pass: &Issued) {
+        let key =
+            self.call(Method::POST, "/keys", &json!({ "role": "redeem", "name": "till 2" })).await.expect(201).json();
+        let till = BackOffice::new(&self.http, &self.base, key["secret"].as_str().unwrap());
+        assert_eq!(till.get(pass).await["serialNumber"], pass.serial.as_str());
+        assert_eq!(self.get("/keys").await["keys"].as_array().map(Vec::len), Some(2));
+        let path = format!("/keys/{}", key["keyId"].as_str().unwrap());
+        self.call(Method::DELETE, &path, &json!({})).await.expect(204);
+        for path in ["/templates", "/campaigns"] {
+            self.get(path).await;
+            self.get(&format!("{path}/{CAMPAIGN}")).await;
+        }
+        let passes = self.get(&format!("/passes?campaignId={CAMPAIGN}")).await;
+        assert_eq!(passes["passes"].as_array().map(Vec::len), Some(1));
     }
 
     /// Rewards enrolment.
