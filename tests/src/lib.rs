@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod back_office;
 pub mod iphone;
+pub mod kept;
 mod listing;
 mod lock_screen;
 pub mod package;

@@ -31,6 +31,7 @@ mod malformed;
 mod many_passes;
 mod merchants;
 mod next_offer;
+mod older_releases;
 mod openapi;
 mod personalize;
 mod places;

@@ -124,4 +124,14 @@ mod tests {
             assert_eq!(delay(due.parse().unwrap(), now), seconds, "{due}");
         }
     }
+
+    /// As the first release wrote it: messages wait in the queue while another release is deployed.
+    #[test]
+    fn a_message_of_every_release_is_read() {
+        let written = r#"{"v":1,"intent":{"shard":3,"sort":"1764062744000#TGszznzG6cRFwYWX"}}"#;
+        let mut message = aws_lambda_events::sqs::SqsMessage::default();
+        message.body = Some(written.to_owned());
+        let intent = intent_of(&message).unwrap();
+        assert_eq!(serde_json::to_string(&Message { v: 1, intent }).unwrap(), written);
+    }
 }

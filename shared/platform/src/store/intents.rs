@@ -298,3 +298,41 @@ impl Store {
         self.commit(transaction).await.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind, as releases wrote them; never changed, only added to. `tests/kept` has whole tables, but most
+    /// steps do not wait long enough to be found in one.
+    const WRITTEN: &[&str] = &[
+        r#"{"step":"push","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2}"#,
+        r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2}"#,
+        r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2,"reminder":1}"#,
+        r#"{"step":"push-unfetched","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"reminder":1}"#,
+        r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":[]}"#,
+        r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":["redeemable:o"],"overSeconds":600}"#,
+        r#"{"step":"push-members","merchantId":"m","campaignId":"c","looks":[],"place":null}"#,
+        r#"{"step":"scheduled-update","merchantId":"m","updateId":"u","occurrence":3,"edge":"begin"}"#,
+        r#"{"step":"next-offer","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"due":"2026-11-23T12:00:15.000Z"}"#,
+    ];
+
+    #[test]
+    fn what_every_release_wrote_is_read() {
+        let read =
+            WRITTEN.iter().map(|text| serde_json::from_str::<Step>(text).map_err(|error| format!("{text}: {error}")));
+        let kinds: std::collections::BTreeSet<&str> = read
+            .map(|step| match step.unwrap() {
+                Step::Push { .. } => "push",
+                Step::PushAgain { .. } => "push-again",
+                Step::PushUnfetched { .. } => "push-unfetched",
+                Step::PushCampaign { .. } => "push-campaign",
+                Step::PushMembers { .. } => "push-members",
+                Step::ScheduledUpdate { .. } => "scheduled-update",
+                Step::NextOffer { .. } => "next-offer",
+            })
+            .collect();
+        // A new kind needs an arm above, and so a line among those written.
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
+    }
+}
