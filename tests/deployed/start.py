@@ -75,13 +75,14 @@ def event_of(properties):
         return {"Records": []}
     if event["Type"] != "HttpApi":
         return {}
-    method, path = event["Properties"]["Method"].upper(), event["Properties"]["Path"]
+    method, path = event["Properties"].get("Method", "get").upper(), event["Properties"].get("Path", "/")
+    key = f"{method} {path}" if "Path" in event["Properties"] else "$default"
     return {
-        "version": "2.0", "routeKey": f"{method} {path}", "rawPath": path, "rawQueryString": "",
+        "version": "2.0", "routeKey": key, "rawPath": path, "rawQueryString": "",
         "headers": {"host": "127.0.0.1"}, "isBase64Encoded": False,
         "requestContext": {
             "accountId": "0", "apiId": "a", "domainName": "127.0.0.1", "domainPrefix": "a", "requestId": "r",
-            "routeKey": f"{method} {path}", "stage": "$default", "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 0,
+            "routeKey": key, "stage": "$default", "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 0,
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
         },
     }

@@ -149,7 +149,7 @@ def expand(template, parameters, variables):
             for method, operation in methods.items():
                 uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
                 function = re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
-                key = f"{method.upper().replace('X-AMAZON-APIGATEWAY-ANY-METHOD', 'ANY')} {path}"
+                key = path if path == "$default" else f"{method.upper().replace('X-AMAZON-APIGATEWAY-ANY-METHOD', 'ANY')} {path}"
                 place = f"{logical}Route{len(routes)}"
                 resources[f"{place}Integration"] = {
                     "Type": "AWS::ApiGatewayV2::Integration",

@@ -13,6 +13,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     list_updatable_passes::FUNCTION,
     log_message::FUNCTION,
     make_bundle::FUNCTION,
+    mend_path::FUNCTION,
     open_link::FUNCTION,
     personalize_pass::FUNCTION,
     preview_campaign::FUNCTION,

@@ -182,7 +182,7 @@ impl Local {
             Some(identity) => identity,
             None => first_identity(&app, options.clock.now()).await?,
         };
-        let routes = Routes::new(&template.routes, FUNCTIONS)?;
+        let routes = Routes::new(&template.routes, template.default_function.as_deref(), FUNCTIONS)?;
         let merchant_key = merchant_key(&app, &data_dir, options.clock.now()).await?;
         let event_sources = connect(&template, &variables, &app, &options.clock, options.schedule).await?;
         let gateway = Gateway::start(listener, routes, Arc::clone(&app), options.clock.clone())

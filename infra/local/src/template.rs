@@ -27,6 +27,8 @@ pub enum TemplateError {
 pub struct Template {
     /// HTTP API routes, in the template's order.
     pub routes: Vec<Route>,
+    /// The function of the route `$default`: what no other route takes.
+    pub default_function: Option<String>,
     /// SQS queues.
     pub queues: Vec<Queue>,
     /// Queues that invoke functions.
@@ -131,6 +133,7 @@ impl Template {
         let resources = resources.ok_or_else(|| TemplateError::Shape("there are no Resources".to_owned()))?;
         let mut template = Self {
             routes: Vec::new(),
+            default_function: None,
             queues: Vec::new(),
             queue_sources: Vec::new(),
             schedules: Vec::new(),
@@ -173,6 +176,10 @@ impl Template {
             let kind = text(event, "Type").ok_or_else(|| missing("Type"))?;
             let event = member(event, "Properties").ok_or_else(|| missing("Properties"))?;
             match kind {
+                // Without a path it takes what no other route does.
+                "HttpApi" if member(event, "Path").is_none() && member(event, "Method").is_none() => {
+                    self.default_function = Some(function.clone());
+                }
                 "HttpApi" => self.routes.push(Route {
                     method: text(event, "Method").ok_or_else(|| missing("Method"))?.to_ascii_uppercase(),
                     path: text(event, "Path").ok_or_else(|| missing("Path"))?.to_owned(),

@@ -7,9 +7,14 @@ use platform::Function;
 
 use crate::template::{Route, TemplateError};
 
+/// The route key of what no other route takes.
+const DEFAULT: &str = "$default";
+
 /// The routes of `template.yaml`, matched as an HTTP API matches them.
 pub(crate) struct Routes {
     paths: matchit::Router<Vec<Candidate>>,
+    /// `$default`.
+    otherwise: Option<&'static Function>,
 }
 
 struct Candidate {
@@ -33,15 +38,20 @@ pub(crate) struct Matched<'a> {
 impl Routes {
     /// # Errors
     /// When a route names a function that is not in `functions`, or two routes cannot be told apart.
-    pub(crate) fn new(routes: &[Route], functions: &'static [Function]) -> Result<Self, TemplateError> {
+    pub(crate) fn new(
+        routes: &[Route],
+        default_function: Option<&str>,
+        functions: &'static [Function],
+    ) -> Result<Self, TemplateError> {
+        let function = |name: &str, route: &str| {
+            functions.iter().find(|function| function.name == name).ok_or_else(|| {
+                let problem = format!("{route} is for the function {name}, which this program does not have");
+                TemplateError::Shape(problem)
+            })
+        };
         let mut patterns: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
         for route in routes {
-            let function = functions.iter().find(|function| function.name == route.function).ok_or_else(|| {
-                TemplateError::Shape(format!(
-                    "{} {} is for the function {}, which this program does not have",
-                    route.method, route.path, route.function
-                ))
-            })?;
+            let function = function(&route.function, &format!("{} {}", route.method, route.path))?;
             let (pattern, parameters) = pattern(&route.path);
             let candidates = patterns.entry(pattern).or_default();
             if candidates.iter().any(|other| other.method == route.method) {
@@ -55,14 +65,24 @@ impl Routes {
                 .insert(pattern.clone(), candidates)
                 .map_err(|error| TemplateError::Shape(format!("the route {pattern} cannot be matched: {error}")))?;
         }
-        Ok(Self { paths })
+        let otherwise = default_function.map(|name| function(name, DEFAULT)).transpose()?;
+        Ok(Self { paths, otherwise })
     }
 
-    /// Finds the route of `path`, as it came on the wire.
+    /// Finds the route of `path`, as it came on the wire; `$default` if no other takes it.
     ///
-    /// Repeated slashes count as one: Apple's devices append `/v1/…` to a `webServiceURL` that may end in a slash
-    /// (reference 1.2). How the real API Gateway is made to do the same belongs to the deployment.
+    /// Repeated slashes count as one: clients append `/v1/…` to a `webServiceURL` that may end in a slash
+    /// (reference 1.2). In the cloud such a path comes to `$default`, and `mend-path` sends it where this goes at once.
     pub(crate) fn find(&self, method: &http::Method, path: &str) -> Option<Matched<'_>> {
+        let otherwise = self.otherwise.map(|function| Matched {
+            function,
+            route_key: DEFAULT.to_owned(),
+            parameters: HashMap::new(),
+        });
+        self.find_exactly(method, path).or(otherwise)
+    }
+
+    fn find_exactly(&self, method: &http::Method, path: &str) -> Option<Matched<'_>> {
         let collapsed = collapse_slashes(path);
         let found = self.paths.at(&collapsed).ok()?;
         let by_method = |wanted: &str| found.value.iter().find(|candidate| candidate.method == wanted);

@@ -63,7 +63,7 @@ async fn gateway() -> Gateway {
         route("HEAD", "/text", "text"),
         route("GET", "/slow", "slow"),
     ];
-    let routes = Routes::new(&routes, &FUNCTIONS).unwrap();
+    let routes = Routes::new(&routes, None, &FUNCTIONS).unwrap();
     let app = app_without_cloud().await;
     let clock = Clock::settable(NOW.parse().unwrap());
     Gateway::start(listen(FREE_PORT).unwrap(), routes, app, clock).unwrap()

@@ -25,7 +25,7 @@ fn routes() -> Routes {
         route("POST", "/v1/devices/{deviceLibraryIdentifier}/registrations/{type}/{serial}", "register"),
         route("ANY", "/files/{path+}", "catch-all"),
     ];
-    Routes::new(&routes, &FUNCTIONS).unwrap()
+    Routes::new(&routes, None, &FUNCTIONS).unwrap()
 }
 
 fn found(method: Method, path: &str) -> Option<(&'static str, HashMap<String, String>)> {
@@ -86,7 +86,19 @@ fn anything_else_has_no_route() {
 
 #[test]
 fn a_route_without_its_function_or_given_twice_is_refused() {
-    let refused = |routes: &[Route]| Routes::new(routes, &FUNCTIONS).err().unwrap().to_string();
+    let refused = |routes: &[Route]| Routes::new(routes, None, &FUNCTIONS).err().unwrap().to_string();
     assert!(refused(&[route("GET", "/a", "nobody")]).contains("nobody"));
     assert!(refused(&[route("GET", "/a/{b}", "get"), route("GET", "/a/{c}", "list")]).contains("twice"));
+}
+
+#[test]
+fn what_no_route_takes_is_for_default() {
+    let routes = [route("GET", "/text", "get")];
+    let routes = Routes::new(&routes, Some("catch-all"), &FUNCTIONS).unwrap();
+    for (method, path) in [(Method::GET, "/other"), (Method::POST, "/text"), (Method::GET, "/")] {
+        let matched = routes.find(&method, path).unwrap();
+        assert_eq!((matched.function.name, matched.route_key.as_str()), ("catch-all", "$default"), "{path}");
+    }
+    assert_eq!(routes.find(&Method::GET, "/text").unwrap().function.name, "get");
+    assert!(Routes::new(&[], Some("nobody"), &FUNCTIONS).is_err());
 }
