@@ -134,6 +134,7 @@ def main():
     arguments.add_argument("--binaries", type=Path, default=ROOT / "target/release")
     arguments.add_argument("--starts", type=int, default=20, help="of each, for the median")
     arguments.add_argument("--rie", type=Path, help="aws-lambda-rie-x86_64, out of the aws-sam-cli wheel")
+    arguments.add_argument("--only", nargs="+", metavar="FUNCTION", help="these functions instead of all")
     arguments.add_argument("--no-budgets", action="store_true", help="for debug binaries")
     given = arguments.parse_args()
 
@@ -145,6 +146,8 @@ def main():
             continue
         properties = resource["Properties"]
         name = properties["CodeUri"].strip("/").split("/")[-1]
+        if given.only and name not in given.only:
+            continue
         binary = given.binaries / name
         if not binary.is_file():
             raise SystemExit(f"no binary of {name} in {given.binaries}: build it first")
@@ -163,7 +166,7 @@ def main():
     if wrong:
         raise SystemExit("\n".join(wrong))
     if given.rie:
-        print("every function answered an invocation by AWS's Runtime Interface Emulator")
+        print("each answered an invocation by AWS's Runtime Interface Emulator")
 
 
 if __name__ == "__main__":
