@@ -70,5 +70,5 @@ async fn sign(app: &App, identity: &PassIdentity, token: &str, now: Timestamp) -
     let pass_type = &identity.pass_type_identifier;
     let signer = app.identities.of(pass_type, now).await?;
     let signer = signer.ok_or_else(|| Fault::contradiction(format!("no signing identity for {pass_type}")))?;
-    signer.sign(token.as_bytes()).map_err(|error| Fault::new("signing a personalization token", error))
+    signer.sign(token.as_bytes(), now).map_err(|error| Fault::new("signing a personalization token", error))
 }

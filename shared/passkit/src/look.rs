@@ -4,6 +4,7 @@
 mod mend;
 mod node;
 mod place;
+mod skeleton;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
@@ -16,7 +17,7 @@ use crate::{
     images::{ImageName, ImageSlot},
     overlay::Overlay,
     package::{Rendered, SharedFiles, canonical},
-    pass_json::{self, FIELD_GROUPS, Stage, Style, styles},
+    pass_json::{self, FIELD_GROUPS, SERVICE_KEYS, Stage, Style, styles},
     personalization::Personalization,
     placeholder::{Escape, MAX_SUBSTITUTED_CHARS, Placeholder, Text, resolve, text_of},
     problem::{Problem, Problems, pointer},
@@ -27,6 +28,7 @@ use crate::{
 use node::Node;
 use place::Places;
 pub use place::{MAXIMUM_SHOWN, Place, Position};
+use skeleton::Skeleton;
 
 /// Raised with every change of what equal inputs render to: then all passes count as changed.
 const RENDERING: u32 = 1;
@@ -91,6 +93,8 @@ pub struct Inputs<'a> {
 /// A prepared look.
 pub struct Look {
     pass_json: BTreeMap<String, Node>,
+    /// The same written out already, where nothing that differs from pass to pass can be wrong.
+    skeleton: Option<Skeleton>,
     /// Translations with placeholders.
     strings: Vec<OpenStrings>,
     shared: Arc<SharedFiles>,
@@ -151,8 +155,9 @@ impl Look {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let open: Vec<&str> = open_strings.iter().map(|strings| &*strings.path).collect();
         let share = |files: &BTreeMap<String, TemplateFile>| {
-            SharedFiles::prepare(files).map_err(|error| vec![Problem::new("", error.to_string())])
+            SharedFiles::prepare(files, &open).map_err(|error| vec![Problem::new("", error.to_string())])
         };
         let shared = share(&files)?;
         // What this holds follows from `shared`, so the digest covers both.
@@ -161,7 +166,17 @@ impl Look {
         files.retain(|path, _| !is_of_personalization(path));
         let personalized = offers_personalization.then(|| share(&files).map(Arc::new)).transpose()?;
         let shared = Arc::new(shared);
-        Ok(Self { pass_json: compiled, strings: open_strings, shared, personalized, places, expiration, digest })
+        let skeleton = if places.is_empty() { Skeleton::of(&compiled) } else { None };
+        Ok(Self {
+            pass_json: compiled,
+            skeleton,
+            strings: open_strings,
+            shared,
+            personalized,
+            places,
+            expiration,
+            digest,
+        })
     }
 
     /// SHA-256 over everything a pass of this look is made of, save the per-pass [`Inputs`]. Equal digests render equal
@@ -223,20 +238,26 @@ impl Look {
     /// The pass. Holder data that makes a part of it invalid leaves that part out: a pass that was issued can always be
     /// fetched.
     pub fn render(&self, inputs: &Inputs<'_>) -> Rendered {
-        let mut pass = self.values(inputs);
-        mend::mend(&mut pass);
+        let filled = self.skeleton.as_ref().and_then(|skeleton| skeleton.fill(inputs));
+        let pass_json = filled.unwrap_or_else(|| self.mended(inputs));
         let strings = self.strings.iter().map(|strings| {
             let entries = strings.entries.iter();
             let rendered =
                 entries.map(|(key, text)| (key, text.render(Escape::Plain, |placeholder| lookup(inputs, placeholder))));
             (Arc::clone(&strings.path), strings::encode(rendered))
         });
-        let pass_json = canonical::value(&Value::Object(pass));
         let shared = match (inputs.personalization, &self.personalized) {
             (Personalization::Done, Some(personalized)) => personalized,
             (Personalization::Done, None) | (Personalization::Offered, _) => &self.shared,
         };
         Rendered::new(Arc::clone(shared), pass_json, strings.collect())
+    }
+
+    /// `pass.json`, put together, examined and mended.
+    fn mended(&self, inputs: &Inputs<'_>) -> Vec<u8> {
+        let mut pass = self.values(inputs);
+        mend::mend(&mut pass);
+        canonical::value(&Value::Object(pass))
     }
 
     fn values(&self, inputs: &Inputs<'_>) -> Map<String, Value> {
@@ -246,15 +267,8 @@ impl Look {
             let text = |text: &Text| text.render(Escape::Plain, |placeholder| lookup(inputs, placeholder));
             pass.insert("locations".to_owned(), self.places.render(inputs.holder, text));
         }
-        let service_keys = [
-            ("passTypeIdentifier", inputs.pass_type_identifier.as_str()),
-            ("teamIdentifier", inputs.team_identifier.as_str()),
-            ("serialNumber", inputs.serial_number.as_str()),
-            ("authenticationToken", inputs.authentication_token.expose()),
-            ("webServiceURL", inputs.web_service_url),
-        ];
-        for (key, value) in service_keys {
-            pass.insert(key.to_owned(), Value::from(value));
+        for key in SERVICE_KEYS {
+            pass.insert(key.to_owned(), Value::from(of_service(inputs, key)));
         }
         pass
     }
@@ -263,6 +277,17 @@ impl Look {
 impl fmt::Debug for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Look").field("digest", &hex::encode(self.digest)).finish_non_exhaustive()
+    }
+}
+
+/// What the service sets.
+fn of_service<'v>(inputs: &Inputs<'v>, key: &str) -> &'v str {
+    match key {
+        "passTypeIdentifier" => inputs.pass_type_identifier.as_str(),
+        "teamIdentifier" => inputs.team_identifier.as_str(),
+        "serialNumber" => inputs.serial_number.as_str(),
+        "authenticationToken" => inputs.authentication_token.expose(),
+        _ => inputs.web_service_url,
     }
 }
 

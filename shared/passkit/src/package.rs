@@ -1,56 +1,117 @@
 //! The package: `pass.json`, `manifest.json`, signature and files in one archive (reference 3).
 //!
 //! What a look's passes share is hashed, compressed and laid out once; per pass only `pass.json`, the translations with
-//! placeholders, the manifest and the signature are added. Everything is constant: entries sorted, time stamps fixed,
-//! so equal passes have equal bytes up to the signature.
+//! placeholders, the manifest and the signature are added, stored as they are (`docs/decisions/0019`). Everything is
+//! constant: entries sorted, time stamps fixed, so equal passes have equal bytes up to the signature.
 
 pub(crate) mod canonical;
+mod tail;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{Cursor, Read, Write},
+    io::{Cursor, Write},
     sync::Arc,
 };
 
 use sha1::Digest;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{strings, template::TemplateFile};
+use tail::{Beginning, Entry};
 
 /// The archive could not be written. Memory is the only medium, so this means that it broke a limit of the format.
 #[derive(Debug, thiserror::Error)]
-#[error("the package cannot be assembled")]
-pub struct PackageError(#[from] zip::result::ZipError);
+pub enum PackageError {
+    /// `zip` refused.
+    #[error("the package cannot be assembled")]
+    Refused(#[from] zip::result::ZipError),
+    /// The shared files were laid out, but not as they should be.
+    #[error("the package's shared files are not laid out")]
+    Unfinished,
+    /// More than 4 GB, or 65,535 files, or a path that long.
+    #[error("the package breaks a limit of the zip format")]
+    TooLarge,
+}
 
 /// The files that all passes of a look share, ready to be copied.
 pub(crate) struct SharedFiles {
-    archive: ZipArchive<Cursor<Arc<[u8]>>>,
-    /// Bytes of `archive`, to allocate once.
-    length: usize,
+    beginning: Beginning,
     /// Path to the lower-case hexadecimal SHA-1.
     hashes: BTreeMap<String, String>,
+    /// The manifest in pieces: before, between and after the hashes of each pass's own files.
+    manifest: Vec<String>,
+    /// Which hash stands between which pieces: 0 is that of `pass.json`, 1 that of the first translation.
+    own: Vec<usize>,
+    /// The translations without placeholders, by path, to be read again.
+    strings: BTreeMap<String, Arc<[u8]>>,
 }
 
 impl SharedFiles {
     /// Lays the files out. PNGs are stored: deflating them costs milliseconds and saves a thousandth (performance.md).
-    pub(crate) fn prepare(files: &BTreeMap<String, TemplateFile>) -> Result<Self, PackageError> {
-        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    /// `open` are the paths of the translations that each pass has of its own.
+    pub(crate) fn prepare(files: &BTreeMap<String, TemplateFile>, open: &[&str]) -> Result<Self, PackageError> {
+        // Room for headers and directory.
+        let size = files.iter().map(|(path, file)| file.bytes.len() + 2 * path.len() + 128).sum();
+        let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(size)));
         let mut hashes = BTreeMap::new();
+        let mut strings = BTreeMap::new();
         for (path, file) in files {
             let method = if path.ends_with(".png") { CompressionMethod::Stored } else { CompressionMethod::Deflated };
             add(&mut writer, path, &file.bytes, method)?;
             hashes.insert(path.clone(), hex::encode(file.sha1));
+            if path.to_ascii_lowercase().ends_with(".strings") {
+                strings.insert(path.clone(), Arc::clone(&file.bytes));
+            }
         }
-        let bytes: Arc<[u8]> = writer.finish()?.into_inner().into();
-        let length = bytes.len();
-        Ok(Self { archive: ZipArchive::new(Cursor::new(bytes))?, length, hashes })
+        let beginning = Beginning::of(&writer.finish()?.into_inner())?;
+        let (manifest, own) = manifest_pieces(&hashes, open);
+        Ok(Self { beginning, hashes, manifest, own, strings })
     }
 
     /// Path to SHA-1 of every file.
     pub(crate) fn hashes(&self) -> &BTreeMap<String, String> {
         &self.hashes
     }
+
+    fn manifest(&self, own: &[String]) -> Vec<u8> {
+        let length = self.manifest.iter().map(String::len).sum::<usize>() + 40 * own.len();
+        let mut out = String::with_capacity(length);
+        for (place, piece) in self.manifest.iter().enumerate() {
+            out.push_str(piece);
+            if let Some(hash) = self.own.get(place).and_then(|which| own.get(*which)) {
+                out.push_str(hash);
+            }
+        }
+        out.into_bytes()
+    }
+}
+
+/// Canonical JSON, as [`canonical`] writes it, cut where a pass's own hashes go.
+fn manifest_pieces(hashes: &BTreeMap<String, String>, open: &[&str]) -> (Vec<String>, Vec<usize>) {
+    let shared = hashes.iter().map(|(path, hash)| (path.as_str(), Ok(hash)));
+    let own = ["pass.json"].iter().chain(open).enumerate().map(|(which, path)| (*path, Err(which)));
+    let entries: BTreeMap<&str, Result<&String, usize>> = shared.chain(own).collect();
+    let (mut pieces, mut cuts) = (vec!["{".to_owned()], Vec::new());
+    for (place, (path, hash)) in entries.into_iter().enumerate() {
+        if let Some(piece) = pieces.last_mut() {
+            piece.push_str(if place == 0 { "" } else { "," });
+            canonical::write_string(path, piece);
+            piece.push_str(":\"");
+            piece.push_str(hash.map_or("", String::as_str));
+        }
+        if let Err(which) = hash {
+            cuts.push(which);
+            pieces.push(String::new());
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push('"');
+        }
+    }
+    if let Some(piece) = pieces.last_mut() {
+        piece.push('}');
+    }
+    (pieces, cuts)
 }
 
 impl fmt::Debug for SharedFiles {
@@ -70,14 +131,9 @@ pub struct Rendered {
 
 impl Rendered {
     pub(crate) fn new(shared: Arc<SharedFiles>, pass_json: Vec<u8>, strings: Vec<(Arc<str>, Vec<u8>)>) -> Self {
-        let mut hashes: BTreeMap<&str, String> =
-            shared.hashes.iter().map(|(path, hash)| (path.as_str(), hash.clone())).collect();
-        let sha1 = |bytes: &[u8]| hex::encode(sha1::Sha1::digest(bytes));
-        hashes.insert("pass.json", sha1(&pass_json));
-        for (path, bytes) in &strings {
-            hashes.insert(path, sha1(bytes));
-        }
-        let manifest = canonical::flat_object(&hashes);
+        let own = std::iter::once(&pass_json).chain(strings.iter().map(|(_, bytes)| bytes));
+        let own: Vec<String> = own.map(|bytes| hex::encode(sha1::Sha1::digest(bytes))).collect();
+        let manifest = shared.manifest(&own);
         Self { shared, pass_json, strings, manifest }
     }
 
@@ -108,32 +164,24 @@ impl Rendered {
         }
     }
 
-    /// A file of the template's or with its placeholders filled, whatever the case of its path.
+    /// A translation of the template's or with its placeholders filled, whatever the case of its path.
     fn file(&self, wanted: &str) -> Option<Vec<u8>> {
         if let Some((_, bytes)) = self.strings.iter().find(|(path, _)| path.eq_ignore_ascii_case(wanted)) {
             return Some(bytes.clone());
         }
-        let path = self.shared.hashes.keys().find(|path| path.eq_ignore_ascii_case(wanted))?;
-        let mut archive = self.shared.archive.clone();
-        let mut bytes = Vec::new();
-        archive.by_name(path).ok()?.read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        let mut fixed = self.shared.strings.iter();
+        fixed.find(|(path, _)| path.eq_ignore_ascii_case(wanted)).map(|(_, bytes)| bytes.to_vec())
     }
 
     /// The `.pkpass` archive with this signature over [`Rendered::manifest`].
     pub fn package(&self, signature: &[u8]) -> Result<Vec<u8>, PackageError> {
-        const TABLES: usize = 4 << 10;
-        let size = self.shared.length + self.pass_json.len() + self.manifest.len() + signature.len() + TABLES;
-        let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(size)));
-        // The clone shares the bytes.
-        writer.merge_archive(self.shared.archive.clone())?;
-        for (path, bytes) in &self.strings {
-            add(&mut writer, path, bytes, CompressionMethod::Deflated)?;
-        }
-        add(&mut writer, "pass.json", &self.pass_json, CompressionMethod::Deflated)?;
-        add(&mut writer, "manifest.json", &self.manifest, CompressionMethod::Deflated)?;
-        add(&mut writer, "signature", signature, CompressionMethod::Stored)?;
-        Ok(writer.finish()?.into_inner())
+        let strings = self.strings.iter().map(|(path, bytes)| Entry { path, bytes });
+        let others = [
+            Entry { path: "pass.json", bytes: &self.pass_json },
+            Entry { path: "manifest.json", bytes: &self.manifest },
+            Entry { path: "signature", bytes: signature },
+        ];
+        self.shared.beginning.finish(&strings.chain(others).collect::<Vec<_>>())
     }
 }
 

@@ -2,11 +2,12 @@
 //! (reference 3.3, 3.4).
 
 mod certificate;
+mod detached;
 mod extensions;
 mod load;
 pub mod wwdr;
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use openssl::{
     cms::{CMSOptions, CmsContentInfo},
@@ -16,6 +17,7 @@ use openssl::{
 };
 
 pub use certificate::Certificate;
+use detached::Pattern;
 pub use load::{IdentityError, IdentityProblem, Which};
 
 use crate::identifiers::{PassTypeIdentifier, TeamIdentifier};
@@ -39,6 +41,8 @@ pub struct SigningIdentity {
     valid_until: jiff::Timestamp,
     leaf_der: Vec<u8>,
     intermediate_der: Vec<u8>,
+    /// Made with the first signature: who only pushes never signs.
+    pattern: OnceLock<Option<Pattern>>,
 }
 
 /// A private key on its way into a TLS client: PKCS#8, DER. Never prints.
@@ -137,9 +141,24 @@ impl SigningIdentity {
         Ok(TlsKey(self.key.private_key_to_pkcs8()?))
     }
 
-    /// A detached CMS SignedData (RFC 5652) over `content`: DER, SHA-256, signing time, certificate and intermediate
-    /// inside. The signing time is the system's clock, read by OpenSSL.
-    pub fn sign(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
+    /// A detached CMS SignedData (RFC 5652) over `content`, made at `at`: DER, SHA-256, signing time, certificate and
+    /// intermediate inside. (With a key that is not RSA the signing time is the system's clock, read by OpenSSL.)
+    pub fn sign(&self, content: &[u8], at: jiff::Timestamp) -> Result<Vec<u8>, SigningError> {
+        let pattern = match self.pattern.get() {
+            Some(pattern) => pattern,
+            None => {
+                let pattern = Pattern::of(self.put_together(content)?, content, &self.key);
+                self.pattern.get_or_init(|| pattern)
+            }
+        };
+        match pattern.as_ref().and_then(|pattern| pattern.sign(content, at, &self.key)) {
+            Some(signed) => Ok(signed?),
+            None => self.put_together(content),
+        }
+    }
+
+    /// The same by OpenSSL alone.
+    fn put_together(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
         let options = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
         let signed =
             CmsContentInfo::sign(Some(&self.leaf), Some(&self.key), Some(&self.extra), Some(content), options)?;

@@ -107,7 +107,8 @@ impl Packages {
         }
         let look = self.look(pass, campaign).await?;
         let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
-        let signature = identity.sign(rendered.manifest()).map_err(|error| Fault::new("signing a package", error))?;
+        let signature =
+            identity.sign(rendered.manifest(), now).map_err(|error| Fault::new("signing a package", error))?;
         let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
         if let Err(fault) = self.put(&name, "application/vnd.apple.pkpass", package.clone()).await {
             tracing::warn!(fault = fault.chain(), "a package was not cached");
@@ -270,7 +271,7 @@ fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &Signin
     let mut digest = Sha256::new();
     for part in [
         // Raise with any change of how a package is made.
-        "package 1",
+        "package 2",
         look,
         &app.config.public_url,
         pass.authentication_token.expose(),

@@ -107,17 +107,7 @@ impl Node {
         match self {
             Self::Fixed(value) => value.clone(),
             Self::Text(text, escape) => Value::from(text.render(*escape, |placeholder| lookup(inputs, placeholder))),
-            Self::Value(placeholder) => match placeholder {
-                Placeholder::Holder(path) if resolve(inputs.holder, path).is_some_and(Value::is_number) => {
-                    resolve(inputs.holder, path).cloned().unwrap_or_default()
-                }
-                Placeholder::Remaining => inputs.remaining.map_or_else(|| Value::from(""), Value::from),
-                Placeholder::Redemptions => Value::from(inputs.redemptions),
-                other @ (Placeholder::Holder(_)
-                | Placeholder::Offer(_)
-                | Placeholder::SerialNumber
-                | Placeholder::Barcode) => Value::from(lookup(inputs, other).map(Cow::into_owned).unwrap_or_default()),
-            },
+            Self::Value(placeholder) => value_of(placeholder, inputs),
             Self::Array(nodes) => nodes.iter().map(|node| node.render(inputs)).collect(),
             Self::Object(nodes) => nodes.iter().map(|(key, node)| (key.clone(), node.render(inputs))).collect(),
         }
@@ -178,6 +168,20 @@ impl Node {
                     node.feed(part);
                 }
             }
+        }
+    }
+}
+
+/// What a field's `value` becomes that is one placeholder: a number stays a number.
+pub(super) fn value_of(placeholder: &Placeholder, inputs: &Inputs<'_>) -> Value {
+    match placeholder {
+        Placeholder::Holder(path) if resolve(inputs.holder, path).is_some_and(Value::is_number) => {
+            resolve(inputs.holder, path).cloned().unwrap_or_default()
+        }
+        Placeholder::Remaining => inputs.remaining.map_or_else(|| Value::from(""), Value::from),
+        Placeholder::Redemptions => Value::from(inputs.redemptions),
+        other @ (Placeholder::Holder(_) | Placeholder::Offer(_) | Placeholder::SerialNumber | Placeholder::Barcode) => {
+            Value::from(lookup(inputs, other).map(Cow::into_owned).unwrap_or_default())
         }
     }
 }

@@ -93,4 +93,53 @@ proptest! {
             }
         }
     }
+
+    /// A skeleton is a short cut: whatever is filled in, it makes what putting together, examining and mending makes.
+    #[test]
+    fn a_skeleton_makes_what_mending_makes(
+        holder in any_json(),
+        name in text(),
+        barcode in prop::option::of(text()),
+        remaining in prop::option::of(any::<u32>()),
+        set in open_members(),
+    ) {
+        let mut holder = holder;
+        if let Value::Object(members) = &mut holder {
+            members.insert("name".to_owned(), name.into());
+        }
+        let overlay = json!({
+            "set": set,
+            "fields": { "offer": { "label": "{{ holder.name }}", "value": "{{ holder.0 }}", "changeMessage": "{{ holder.name }}" } },
+        });
+        if let Ok(look) = prepare(&template(&coupon()), overlay) {
+            let bench = Bench::new();
+            let barcode = barcode.map(Barcode::new);
+            let inputs = Inputs { barcode: barcode.as_ref(), remaining, ..bench.inputs(&holder) };
+            let rendered = look.render(&inputs);
+            prop_assert_eq!(rendered.pass_json(), look.mended(&inputs));
+        }
+    }
+}
+
+/// Members with placeholders, some where any text may stand, some where not.
+fn open_members() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!({}),
+        json!({ "logoText": "{{ holder.name }}" }),
+        json!({ "organizationName": "{{ holder.name }}", "description": " {{ holder.a }}" }),
+        json!({ "barcodes": [{ "format": "PKBarcodeFormatQR", "message": "{{ holder.name }}", "messageEncoding": "iso-8859-1",
+            "altText": "{{ holder.name }}" }] }),
+        json!({ "barcodes": [{ "format": "{{ holder.name }}", "message": "{{ pass.barcode }}", "messageEncoding": "utf-8" }] }),
+        json!({ "expirationDate": "{{ holder.name }}" }),
+        json!({ "backgroundColor": "{{ holder.name }}" }),
+        json!({ "userInfo": { "a": "{{ holder.name }}" } }),
+        json!({ "coupon": { "auxiliaryFields": [
+            { "key": "a", "label": "A", "value": "{{ holder.name }}", "numberStyle": "PKNumberStyleDecimal" },
+            { "key": "b", "attributedValue": "<b>{{ holder.name }}</b>", "value": "{{ pass.remaining }}" },
+            { "key": "c", "value": "{{ offer.redemptions }}" },
+            { "key": "{{ holder.name }}", "value": "c" }] } }),
+        json!({ "coupon": { "backFields": [
+            { "key": "b", "attributedValue": "<b>{{ holder.name }}</b>", "value": "{{ pass.remaining }}" },
+            { "key": "c", "value": "{{ offer.redemptions }}", "label": "{{ pass.serialNumber }}" }] } }),
+    ])
 }

@@ -504,3 +504,23 @@ fn the_translations_are_those_of_the_phones_language() {
         assert_eq!(offer(language).as_deref(), expected, "{language:?}");
     }
 }
+
+#[test]
+fn an_ordinary_look_has_a_skeleton_and_one_with_an_open_date_has_none() {
+    let ordinary = prepare(&template(&coupon()), json!({})).unwrap();
+    assert!(ordinary.skeleton.is_some());
+    let open_date = prepare(&template(&coupon()), json!({"set": {"expirationDate": "{{ holder.until }}"}})).unwrap();
+    assert!(open_date.skeleton.is_none());
+    // What came with the offer and looks like a placeholder was never examined as what it is.
+    let braces = json!({"set": {"userInfo": {"a": "{{ offer.title }}"}}});
+    let offer = json!({"offerId": "free", "title": "{{"});
+    let overlay = overlay(braces);
+    let plan = LookPlan {
+        overlays: &[("/overlay", &overlay)],
+        redeemability: Redeemability::Open,
+        offer: &offer,
+        expires_at: None,
+        places: &[],
+    };
+    assert!(Look::prepare(&template(&coupon()), &plan).unwrap().skeleton.is_none());
+}

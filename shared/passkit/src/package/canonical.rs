@@ -1,25 +1,12 @@
 //! JSON that always has the same bytes: keys sorted, no spaces, numbers in one notation, whatever features of
 //! `serde_json` other crates of a binary turn on (`preserve_order`, `arbitrary_precision`).
 
-use std::collections::BTreeMap;
-
 use serde_json::{Number, Value};
 
 /// A value.
 pub(crate) fn value(value: &Value) -> Vec<u8> {
     let mut out = String::with_capacity(4096);
     write(value, &mut out);
-    out.into_bytes()
-}
-
-/// An object of strings.
-pub(crate) fn flat_object(members: &BTreeMap<&str, String>) -> Vec<u8> {
-    let mut out = String::with_capacity(80 * members.len() + 2);
-    separated(members.iter(), '{', '}', &mut out, |(key, text), out| {
-        write_string(key, out);
-        out.push(':');
-        write_string(text, out);
-    });
     out.into_bytes()
 }
 
@@ -34,7 +21,8 @@ pub(crate) fn number(number: &Number) -> String {
     }
 }
 
-fn write(value: &Value, out: &mut String) {
+/// Appends a value.
+pub(crate) fn write(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
@@ -42,7 +30,9 @@ fn write(value: &Value, out: &mut String) {
         Value::String(text) => write_string(text, out),
         Value::Array(items) => separated(items.iter(), '[', ']', out, write),
         Value::Object(members) => {
-            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
+            let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
+            // They are already, unless another crate of the binary asked for the order of insertion.
+            sorted.sort_unstable_by_key(|(key, _)| *key);
             separated(sorted.into_iter(), '{', '}', out, |(key, value), out| {
                 write_string(key, out);
                 out.push(':');
@@ -69,18 +59,24 @@ fn separated<T>(
     out.push(close);
 }
 
-/// RFC 8259, section 7: quotation mark, reverse solidus and control characters must be escaped.
-fn write_string(text: &str, out: &mut String) {
+/// Appends a string. RFC 8259, section 7: quotation mark, reverse solidus and control characters must be escaped.
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\u{0}'..='\u{1F}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
-            other => out.push(other),
+    let mut rest = text;
+    // What has to be escaped is ASCII, so every cut lies between characters.
+    while let Some(place) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        let (plain, after) = rest.split_at(place);
+        out.push_str(plain);
+        let (escaped, after) = after.split_at(1);
+        match escaped {
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            "\n" => out.push_str("\\n"),
+            control => out.push_str(&format!("\\u{:04x}", control.bytes().next().unwrap_or_default())),
         }
+        rest = after;
     }
+    out.push_str(rest);
     out.push('"');
 }
 

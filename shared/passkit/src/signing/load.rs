@@ -298,6 +298,7 @@ fn assemble(
             Ok(SigningIdentity {
                 fingerprint: sha2::Sha256::digest(&leaf_der).into(),
                 intermediate_der: intermediate.to_der().map_err(unreadable)?,
+                pattern: std::sync::OnceLock::new(),
                 leaf,
                 key,
                 intermediate,

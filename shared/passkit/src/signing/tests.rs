@@ -3,14 +3,16 @@ use std::{path::PathBuf, process::Command, sync::LazyLock};
 use openssl::{
     asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time},
     bn::BigNum,
+    ec::{EcGroup, EcKey},
     hash::MessageDigest,
     nid::Nid,
     pkcs12::Pkcs12,
     rsa::Rsa,
     symm::Cipher,
     x509::{
-        X509Builder, X509Extension, X509Name, X509NameBuilder,
+        X509Builder, X509Extension, X509Name, X509NameBuilder, X509PurposeId,
         extension::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, SubjectKeyIdentifier},
+        store::X509StoreBuilder,
     },
 };
 
@@ -96,7 +98,10 @@ fn name(parts: &[(Nid, String)]) -> X509Name {
 }
 
 fn certify(subject: Subject, issuer: Option<&Certified>) -> Certified {
-    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    certify_key(subject, issuer, PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap())
+}
+
+fn certify_key(subject: Subject, issuer: Option<&Certified>, key: PKey<Private>) -> Certified {
     let mut builder = X509Builder::new().unwrap();
     builder.set_version(2).unwrap();
     let serial = BigNum::from_u32(7).and_then(|number| Asn1Integer::from_bn(&number)).unwrap();
@@ -369,7 +374,7 @@ fn a_package_satisfies_unzip_and_openssl() {
         redemptions: 0,
         personalization: crate::personalization::Personalization::Offered,
     });
-    let signature = identity.sign(rendered.manifest()).unwrap();
+    let signature = identity.sign(rendered.manifest(), now()).unwrap();
     let folder = Folder::new("package");
     folder.write("x.pkpass", &rendered.package(&signature).unwrap());
     folder.write("root.pem", &CHAIN.root.pem());
@@ -419,6 +424,66 @@ fn a_package_satisfies_unzip_and_openssl() {
     let certificates =
         folder.run("openssl", &["pkcs7", "-inform", "DER", "-in", "p/signature", "-print_certs", "-noout"]);
     assert_eq!(text(&certificates.unwrap()).matches("subject").count(), 2, "leaf and intermediate");
+}
+
+/// OpenSSL's opinion of a signature.
+fn verifies(signature: &[u8], content: &[u8], signer: &Certified) -> bool {
+    let mut store = X509StoreBuilder::new().unwrap();
+    store.add_cert(CHAIN.root.certificate.clone()).unwrap();
+    store.set_purpose(X509PurposeId::ANY).unwrap();
+    let mut signed = CmsContentInfo::from_der(signature).unwrap();
+    let holds_the_signer = signature.windows(64).any(|window| window == &signer.certificate.to_der().unwrap()[..64]);
+    signed.verify(None, Some(&store.build()), Some(content), None, CMSOptions::BINARY).is_ok() && holds_the_signer
+}
+
+#[test]
+fn what_the_pattern_makes_is_what_openssl_makes() {
+    let identity = identity();
+    let contents = [&b""[..], b"{}", &[7; 5000]];
+    for content in contents {
+        // The signing time is in whole seconds; OpenSSL reads the clock itself.
+        let same = (0..5).any(|_| {
+            let (ours, theirs) = (identity.sign(content, now()).unwrap(), identity.put_together(content).unwrap());
+            ours == theirs
+        });
+        assert!(same);
+    }
+    assert!(identity.pattern.get().is_some_and(Option::is_some), "it is the pattern that was tried");
+}
+
+#[test]
+fn a_signature_says_the_time_it_was_given_and_holds_for_its_content_only() {
+    let identity = identity();
+    let at: jiff::Timestamp = "2031-02-03T04:05:06.789Z".parse().unwrap();
+    let signature = identity.sign(b"content", at).unwrap();
+    assert!(signature.windows(13).any(|window| window == b"310203040506Z"));
+    assert!(verifies(&signature, b"content", &CHAIN.leaf));
+    assert!(!verifies(&signature, b"another", &CHAIN.leaf));
+    // Each by the same pattern.
+    assert!(verifies(&identity.sign(b"another", at).unwrap(), b"another", &CHAIN.leaf));
+}
+
+#[test]
+fn times_outside_the_century_of_utctime_are_left_to_openssl() {
+    let identity = identity();
+    for at in ["1999-12-31T23:59:59Z", "2050-01-01T00:00:00Z", "-000001-01-01T00:00:00Z"] {
+        let signature = identity.sign(b"content", at.parse().unwrap()).unwrap();
+        assert!(verifies(&signature, b"content", &CHAIN.leaf), "{at}");
+    }
+    let last = identity.sign(b"content", "2049-12-31T23:59:59Z".parse().unwrap()).unwrap();
+    assert!(last.windows(13).any(|window| window == b"491231235959Z"));
+}
+
+#[test]
+fn keys_of_elliptic_curves_sign_too() {
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
+    let leaf = certify_key(Subject::pass(), Some(&CHAIN.intermediate), key);
+    let identity = load(&leaf, &[CHAIN.intermediate.pem()]).unwrap();
+    for _ in 0..20 {
+        assert!(verifies(&identity.sign(b"content", now()).unwrap(), b"content", &leaf));
+    }
+    assert!(identity.pattern.get().is_some_and(Option::is_none));
 }
 
 /// Keychain Access and old tools export RC2 and 3DES, which current OpenSSL reads only with `-legacy`.
