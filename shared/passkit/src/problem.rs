@@ -15,17 +15,49 @@ pub struct Problem {
 /// Several problems, in the order in which they were found.
 pub type Problems = Vec<Problem>;
 
+/// How many problems are told at once. Whoever sent something has 256 KiB to be wrong in, once in every five bytes; nobody
+/// reads on after the two-hundredth, and all of them together would be more than an answer holds. With the limits below it
+/// is 300 KB at most, and a few kilobytes in life.
+pub const TOLD: usize = 200;
+/// The longest path, in characters; what is longer is cut. A name may have as many bytes as what was sent, and would be
+/// repeated in the path of everything below it.
+pub const PATH_CHARACTERS: usize = 512;
+/// The longest message, in characters; what is longer is cut. Some quote what was sent.
+pub const MESSAGE_CHARACTERS: usize = 1024;
+
 impl Problem {
     /// A problem at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { path: cut(path.into(), PATH_CHARACTERS), message: cut(message.into(), MESSAGE_CHARACTERS) }
     }
 }
 
-/// The pointer of member `token` of what `parent` points to, escaped as RFC 6901, section 3, says.
+/// Notes a problem, unless there are more than [`TOLD`] already.
+pub fn note(problems: &mut Problems, problem: Problem) {
+    if problems.len() <= TOLD {
+        problems.push(problem);
+    }
+}
+
+/// The pointer of member `token` of what `parent` points to, escaped as RFC 6901, section 3, says. Names and pointers that
+/// nobody would read are cut: a pointer is made for every member, and is to cost no more than that member.
 pub fn pointer(parent: &str, token: impl std::fmt::Display) -> String {
-    let token = token.to_string().replace('~', "~0").replace('/', "~1");
+    if parent.len() > PATH_CHARACTERS {
+        return parent.to_owned();
+    }
+    let token = cut(token.to_string(), PATH_CHARACTERS).replace('~', "~0").replace('/', "~1");
     format!("{parent}/{token}")
+}
+
+fn cut(mut text: String, characters: usize) -> String {
+    // No text has more characters than bytes.
+    if text.len() > characters
+        && let Some((end, _)) = text.char_indices().nth(characters)
+    {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The problems of one examination: errors refuse, warnings advise.
@@ -37,18 +69,19 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub(crate) fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.errors.push(Problem::new(path, message));
+        note(&mut self.errors, Problem::new(path, message));
     }
 
     pub(crate) fn warn(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.warnings.push(Problem::new(path, message));
+        note(&mut self.warnings, Problem::new(path, message));
     }
 }
 
-/// Adds what is not named yet: one overlay is part of several looks, and what is wrong with it is said once.
+/// Adds what is not named yet, up to [`TOLD`] and one: one overlay is part of several looks, and what is wrong with it is
+/// said once.
 pub fn add_new(problems: &mut Problems, found: Problems) {
     for problem in found {
-        if !problems.contains(&problem) {
+        if problems.len() <= TOLD && !problems.contains(&problem) {
             problems.push(problem);
         }
     }
@@ -62,5 +95,29 @@ mod tests {
     fn pointers_escape_slash_and_tilde_as_rfc_6901_says() {
         assert_eq!(pointer("/fields", "a/b~c"), "/fields/a~1b~0c");
         assert_eq!(pointer("/offers", 0), "/offers/0");
+    }
+
+    #[test]
+    fn a_name_of_any_length_makes_a_path_and_a_message_to_read() {
+        let long = "é".repeat(100_000);
+        let mut path = String::new();
+        for _ in 0..100 {
+            path = pointer(&path, &long);
+        }
+        assert!(path.len() < 4096, "{}", path.len());
+        let problem = Problem::new(path, long);
+        assert_eq!(problem.path.chars().count(), PATH_CHARACTERS + 1);
+        assert_eq!(problem.message.chars().count(), MESSAGE_CHARACTERS + 1);
+        assert!(problem.message.ends_with("é…"));
+    }
+
+    #[test]
+    fn what_is_wrong_everywhere_is_told_so_often_and_no_more() {
+        let mut findings = Findings::default();
+        (0..10_000).for_each(|number| findings.error(format!("/{number}"), "is wrong"));
+        assert_eq!(findings.errors.len(), TOLD + 1);
+        let mut all = Problems::new();
+        add_new(&mut all, (0..10_000).map(|number| Problem::new(format!("/{number}"), "is wrong")).collect());
+        assert_eq!(all.len(), TOLD + 1);
     }
 }
