@@ -1,8 +1,24 @@
 //! What came back over HTTP, with the sentences a story asks of it.
 
+use std::future::Future;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+
+/// Between two calls of somebody who insists.
+const PAUSE: Duration = Duration::from_millis(50);
+
+tokio::task_local! {
+    static INSISTENCE: Duration;
+}
+
+/// Within `story`, a call that gets no answer, or 503, is made again, as phones and tills do when the network or the service
+/// is away; after `limit` without one the story ends.
+pub async fn insisting<F: Future>(limit: Duration, story: F) -> F::Output {
+    INSISTENCE.scope(limit, story).await
+}
 
 /// A whole answer: status, headers and body.
 #[derive(Debug, Clone)]
@@ -20,20 +36,30 @@ pub struct Answer {
 impl Answer {
     /// Sends the request and reads the whole answer.
     pub async fn to(request: reqwest::RequestBuilder) -> Answer {
+        let limit = INSISTENCE.try_with(|limit| *limit).unwrap_or_default();
+        let begun = Instant::now();
+        let mut request = request;
+        loop {
+            let again = request.try_clone().filter(|_| begun.elapsed() < limit);
+            match (Answer::once(request).await, again) {
+                (Ok(Answer { status: 503, .. }) | Err(_), Some(again)) => request = again,
+                (Ok(answer), _) => return answer,
+                (Err(failed), None) => panic!("{failed}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn once(request: reqwest::RequestBuilder) -> Result<Answer, String> {
         let (client, request) = request.build_split();
         let request = request.expect("a request that can be built");
         let asked = format!("{} {}", request.method(), request.url());
-        let response = match client.execute(request).await {
-            Ok(response) => response,
-            Err(error) => panic!("{asked}: no answer: {error:?}"),
-        };
+        let response = client.execute(request).await.map_err(|error| format!("{asked}: no answer: {error:?}"))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            Err(error) => panic!("{asked}: {status}, but the body broke off: {error:?}"),
-        };
-        Answer { asked, status, headers, body }
+        let body = response.bytes().await;
+        let body = body.map_err(|error| format!("{asked}: {status}, but the body broke off: {error:?}"))?;
+        Ok(Answer { asked, status, headers, body })
     }
 
     /// Goes on only when the status is the expected one.

@@ -4,10 +4,10 @@
 //! type, one `Last-Modified` per pass, both verbatim) and writes down what iOS would report to
 //! `/v1/log`. A story is well told only if there is nothing to report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use passloop_local::Clock;
@@ -126,6 +126,11 @@ impl IPhone {
         &self.carried(serial).1.package
     }
 
+    /// The serial numbers of every pass in this Wallet.
+    pub fn serials(&self) -> Vec<String> {
+        self.installed.keys().map(|(_, serial)| serial.clone()).collect()
+    }
+
     /// The `Last-Modified` kept for a pass.
     #[track_caller]
     pub fn last_modified(&self, serial: &str) -> &str {
@@ -213,6 +218,20 @@ impl IPhone {
                 return updated;
             }
         }
+    }
+
+    /// Reacts to what APNs has pushed by now, several pushes of one topic as one, and waits for nothing.
+    ///
+    /// Gives the serial numbers that were listed.
+    pub async fn hear_what_came(&mut self, apns: &StandIn) -> Vec<String> {
+        let pushes = apns.wait_for(&self.push_token, 0, Duration::ZERO).await;
+        let topics: BTreeSet<&str> = pushes.iter().skip(self.heard).map(|push| push.topic.as_str()).collect();
+        self.heard = pushes.len();
+        let mut listed = Vec::new();
+        for topic in topics {
+            listed.extend(self.pushed(topic).await);
+        }
+        listed
     }
 
     /// APNs was started anew and has forgotten what it pushed before.

@@ -12,12 +12,17 @@
 
 pub mod answer;
 pub mod back_office;
+pub mod chance;
+pub mod hostile;
 pub mod iphone;
 pub mod kept;
+pub mod kills;
 mod listing;
 mod lock_screen;
 pub mod package;
+pub mod process;
 pub mod template_folder;
 pub mod till;
 pub mod web_service;
+pub mod wiretap;
 pub mod world;

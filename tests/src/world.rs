@@ -79,13 +79,24 @@ impl World {
         world
     }
 
+    /// A service with nothing in it over another DynamoDB, in a table of its own.
+    pub async fn over_dynamodb(endpoint: &str) -> World {
+        let mut variables = outside();
+        variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoint.to_owned());
+        variables.insert("TABLE_NAME".to_owned(), format!("tapped-{}", std::process::id()));
+        World::start_with(Persistence::Ephemeral, certificates().dir.path(), variables).await
+    }
+
     async fn start(persistence: Persistence, identities: &Path) -> World {
+        World::start_with(persistence, identities, outside()).await
+    }
+
+    async fn start_with(persistence: Persistence, identities: &Path, mut variables: BTreeMap<String, String>) -> World {
         let dir = TempDir::new().unwrap();
         // The machine's own time, in whole seconds: certificates are checked against it by openssl.
         let start = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let clock = Clock::settable(start);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut variables = outside();
         variables.insert("SIGNING_IDENTITIES".to_owned(), format!("file:{}", identities.display()));
         let local = start_local(any_port, dir.path(), &clock, persistence, &variables).await;
         World { local, clock, http: client(), dir, persistence, variables }

@@ -61,8 +61,7 @@ async fn authorised(
     identity: &PassIdentity,
     token: &AuthenticationToken,
 ) -> Result<(StoredPass, StoredCampaign), Failure> {
-    let found = app.store.pass_and_campaign(identity).await?;
-    found.filter(|(stored, _)| stored.pass.authentication_token == *token).ok_or(Failure::Unauthorised)
+    app.store.pass_for_phone(identity, token).await?.ok_or(Failure::Unauthorised)
 }
 
 /// A detached signature over the token's bytes, made as that of a manifest.

@@ -26,8 +26,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let (scheme, token) = phone::authorization(&request)?;
     let device = phone::device(&request)?;
     for _ in 0..ATTEMPTS {
-        let found = app.store.pass_on_device(&identity, &device).await?;
-        let found = found.filter(|found| found.stored.pass.authentication_token == token);
+        let found = app.store.pass_on_device(&identity, &token, &device).await?;
         let OnDevice { stored, campaign, registration: known } = found.ok_or(Failure::Unauthorised)?;
 
         let body = answer::body(&request, PHONE_LIMIT)?;

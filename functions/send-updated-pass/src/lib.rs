@@ -21,9 +21,7 @@ pub const FUNCTION: Function = Function {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let identity = phone::pass_identity(&request)?;
     let (_, token) = phone::authorization(&request)?;
-    let found = app.store.pass_and_campaign(&identity).await?;
-    let found = found.filter(|(stored, _)| stored.pass.authentication_token == token);
-    let (stored, campaign) = found.ok_or(Failure::Unauthorised)?;
+    let (stored, campaign) = app.store.pass_for_phone(&identity, &token).await?.ok_or(Failure::Unauthorised)?;
     let (pass, campaign) = (&stored.pass, &campaign.campaign);
 
     let last_modified = pass.last_modified(campaign);

@@ -22,8 +22,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let identity = phone::pass_identity(&request)?;
     let (_, token) = phone::authorization(&request)?;
     let device = phone::device(&request)?;
-    let found = app.store.pass_on_device(&identity, &device).await?;
-    let found = found.filter(|found| found.stored.pass.authentication_token == token).ok_or(Failure::Unauthorised)?;
+    let found = app.store.pass_on_device(&identity, &token, &device).await?.ok_or(Failure::Unauthorised)?;
     if let Some(registration) = found.registration {
         app.store.unregister(&identity, &registration, Departure::Removed, now).await?;
     }

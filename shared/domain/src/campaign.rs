@@ -8,7 +8,7 @@ use passkit::{
     identifiers::{CampaignId, OfferId, PassTypeIdentifier, TemplateId},
     look::{Look, LookPlan, Redeemability},
     overlay::Overlay,
-    problem::{Problem, Problems, add_new},
+    problem::{Problem, Problems, add_new, note},
     template::Template,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ use crate::{
 
 /// Offers in one campaign. Each has four looks to prepare and a few kilobytes in the campaign's record (400 KB).
 pub const MAXIMUM_OFFERS: usize = 24;
+/// Offers that left a campaign and that passes may still have. Each is prepared with every change, as those of the draft.
+pub const MAXIMUM_RETIRED_OFFERS: usize = 100;
+/// Bytes of a campaign's record as JSON. An item of the table has 400 KB, names included.
+pub const RECORD_BYTES: usize = 360 * 1024;
 /// The longest `nextOfferAfterSeconds`: a year.
 pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
 /// The longest `pushOverSeconds`: a day.
@@ -354,7 +358,7 @@ impl CampaignDraft {
     /// What is wrong with the draft by itself, each by path.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::new();
-        let mut wrong = |path: String, message: String| problems.push(Problem { path, message });
+        let mut wrong = |path: String, message: String| problems.push(Problem::new(path, message));
         if self.offers.is_empty() {
             wrong("/offers".into(), "at least one offer is needed".into());
         }
@@ -408,7 +412,7 @@ impl CampaignDraft {
                 "this campaign's passes are of type {}; a pass cannot change its type, so make another campaign",
                 previous.draft.pass_type_identifier
             );
-            problems.push(Problem { path: "/passTypeIdentifier".into(), message });
+            problems.push(Problem::new("/passTypeIdentifier", message));
         }
         // More looks than these are not prepared, not even to say what else is wrong.
         if self.offers.len() > MAXIMUM_OFFERS {
@@ -418,6 +422,13 @@ impl CampaignDraft {
             let left = |offer: &&Offer| !self.offers.iter().any(|kept| kept.offer_id == offer.offer_id);
             previous.draft.offers.iter().chain(&previous.retired_offers).filter(left).cloned().collect()
         });
+        if retired_offers.len() > MAXIMUM_RETIRED_OFFERS {
+            let message = format!(
+                "more than {MAXIMUM_RETIRED_OFFERS} offers left this campaign, and passes may have them; make another campaign"
+            );
+            note(&mut problems, Problem::new("/offers", message));
+            return Err(problems);
+        }
         let mut campaign = Campaign {
             campaign_id: campaign_id.clone(),
             merchant_id: merchant_id.to_owned(),
@@ -461,6 +472,12 @@ impl CampaignDraft {
                 None => fresh(0),
             };
             campaign.looks.insert(key, look);
+        }
+        if serde_json::to_vec(&campaign).is_ok_and(|record| record.len() > RECORD_BYTES) {
+            let message = format!(
+                "the campaign with the offers that left it would have more than {RECORD_BYTES} bytes; make another campaign"
+            );
+            note(&mut problems, Problem::new("", message));
         }
         if problems.is_empty() { Ok(Composed { campaign, altered }) } else { Err(problems) }
     }
@@ -523,7 +540,7 @@ impl Campaign {
     pub fn prepare(&self, key: &LookKey, template: &Template, of_pass: &[ActiveUpdate]) -> Result<Look, Problems> {
         let Some(offer) = self.offer(&key.offer_id) else {
             let message = format!("the campaign has no offer {:?}", key.offer_id);
-            return Err(vec![Problem { path: "/offers".into(), message }]);
+            return Err(vec![Problem::new("/offers", message)]);
         };
         let prefix = match self.draft.offers.iter().position(|other| other.offer_id == offer.offer_id) {
             Some(index) => format!("/offers/{index}/overlay"),

@@ -199,8 +199,23 @@ impl ScheduledUpdate {
         }
     }
 
+    /// So many repetitions are over for certain. The search for the first that is not begins there, and not at a date that
+    /// a merchant wrote: one of every day since the year 1 would be looked at 740,000 times.
+    fn surely_over(&self, now: Timestamp) -> u32 {
+        /// Wall clocks are never further from the sun than 26 hours, at either end.
+        const ASTRAY: i64 = 52;
+        let longest = match self.every {
+            None => return 0,
+            Some(Every::Day) => 24,
+            Some(Every::Week) => 7 * 24,
+            Some(Every::Month) => 31 * 24,
+        };
+        let hours = now.duration_since(self.until.unwrap_or(self.at)).as_hours() - ASTRAY;
+        u32::try_from((hours / longest).max(0)).unwrap_or(u32::MAX)
+    }
+
     fn waiting_from(&self, occurrence: u32, now: Timestamp) -> Next {
-        let mut n = occurrence;
+        let mut n = occurrence.max(self.surely_over(now));
         loop {
             match self.bounds(n) {
                 Some((_, Some(until))) if until <= now => n += 1,
@@ -287,6 +302,30 @@ mod tests {
         assert_eq!((next.occurrence, next.edge.unwrap().0), (3, Edge::Begin));
         let next = daily.first("2026-11-23T11:00:00Z".parse().unwrap());
         assert_eq!(next.occurrence, 4);
+    }
+
+    #[test]
+    fn a_date_of_any_age_is_as_quick_as_yesterday() {
+        let now: Timestamp = "2026-11-23T10:30:00Z".parse().unwrap();
+        let begun = std::time::Instant::now();
+        for every in [Every::Day, Every::Week, Every::Month] {
+            for zone in ["UTC", "Europe/Berlin", "Pacific/Apia", "Asia/Manila"] {
+                for start in
+                    ["-009998-01-01T10:00:00Z", "1800-02-28T23:00:00Z", "2011-12-29T12:00:00Z", "2026-11-20T10:00:00Z"]
+                {
+                    let at: Timestamp = start.parse().unwrap();
+                    let until = at.checked_add(jiff::SignedDuration::from_hours(1)).unwrap().to_string();
+                    let update = update(start, Some(&until), Some(every), zone);
+                    let next = update.first(now);
+                    let (begins, ends) = update.bounds(next.occurrence).unwrap();
+                    assert_eq!(next.edge, Some((Edge::Begin, begins)));
+                    assert!(ends.unwrap() > now, "over: {start}, {every:?}, {zone}");
+                    let earlier = update.bounds(next.occurrence - 1).unwrap().1.unwrap();
+                    assert!(earlier <= now, "one too late: {start}, {every:?}, {zone}");
+                }
+            }
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
     #[test]

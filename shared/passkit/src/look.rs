@@ -19,8 +19,8 @@ use crate::{
     package::{Rendered, SharedFiles, canonical},
     pass_json::{self, FIELD_GROUPS, SERVICE_KEYS, Stage, Style, styles},
     personalization::Personalization,
-    placeholder::{Escape, MAX_SUBSTITUTED_CHARS, Placeholder, Text, resolve, text_of},
-    problem::{Problem, Problems, pointer},
+    placeholder::{Escape, MAX_PLACEHOLDERS, MAX_SUBSTITUTED_CHARS, Placeholder, Text, resolve, text_of},
+    problem::{Problem, Problems, note, pointer},
     secrets::{AuthenticationToken, Barcode},
     strings,
     template::{Template, TemplateFile, split},
@@ -129,7 +129,7 @@ impl Look {
         for (key, value) in &merged {
             let path = pointer("", key);
             let node = Node::compile(value, plan.offer, &path, &mut |path, error| {
-                problems.push(Problem::new(at(path), error.to_string()));
+                note(&mut problems, Problem::new(at(path), error.to_string()));
             });
             compiled.insert(key.clone(), node);
         }
@@ -151,6 +151,16 @@ impl Look {
                 }
                 CompiledStrings::Open(entries) => open_strings.push(OpenStrings { path: path.into(), entries }),
             }
+        }
+        let mut placeholders: usize = places.texts().map(|(_, text)| text.placeholders()).sum();
+        placeholders += compiled.values().map(Node::placeholders).sum::<usize>();
+        let open = open_strings.iter().flat_map(|strings| &strings.entries);
+        placeholders += open.map(|(_, text)| text.placeholders()).sum::<usize>();
+        if placeholders > MAX_PLACEHOLDERS {
+            let message = format!(
+                "holds {placeholders} placeholders with its translations; at most {MAX_PLACEHOLDERS} are allowed"
+            );
+            note(&mut problems, Problem::new("/pass.json", message));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -218,7 +228,8 @@ impl Look {
                 && text.render_uncut(escape, |placeholder| lookup(inputs, placeholder)).chars().count()
                     > MAX_SUBSTITUTED_CHARS
             {
-                problems.push(Problem::new(path, format!("becomes longer than {MAX_SUBSTITUTED_CHARS} characters")));
+                let message = format!("becomes longer than {MAX_SUBSTITUTED_CHARS} characters");
+                note(&mut problems, Problem::new(path, message));
             }
         };
         for (key, node) in &self.pass_json {
@@ -447,7 +458,7 @@ fn compile_strings(
     for (key, text) in entries {
         match Text::compile(text) {
             Ok(text) => compiled.push((key.clone(), text.with_offer(offer, Escape::Plain))),
-            Err(error) => problems.push(Problem::new(pointer(&format!("/{path}"), key), error.to_string())),
+            Err(error) => note(problems, Problem::new(pointer(&format!("/{path}"), key), error.to_string())),
         }
     }
     if compiled.iter().all(|(_, text)| text.is_literal()) {

@@ -12,6 +12,10 @@ use crate::{
     template::Template,
 };
 
+/// Entries of each list of an overlay. A pass has some forty fields and eleven images; each entry is looked for among all
+/// fields of the template, in every look.
+pub const MAXIMUM_CHANGES: usize = 200;
+
 /// The changes of one state. Applied in this order: `set`, `fields`, `removeFields`, `images`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -102,6 +106,15 @@ impl Overlay {
         images: &mut BTreeMap<ImageSlot, String>,
         problems: &mut Problems,
     ) {
+        let lists =
+            [("fields", self.fields.len()), ("removeFields", self.remove_fields.len()), ("images", self.images.len())];
+        for (list, entries) in lists {
+            if entries > MAXIMUM_CHANGES {
+                let message = format!("has {entries} entries; at most {MAXIMUM_CHANGES} are allowed");
+                problems.push(Problem::new(pointer(prefix, list), message));
+                return;
+            }
+        }
         self.apply_set(&pointer(prefix, "set"), pass, problems);
         for (key, change) in &self.fields {
             let path = pointer(&pointer(prefix, "fields"), key);

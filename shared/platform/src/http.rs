@@ -3,7 +3,7 @@
 use ::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use domain::{Refusal, time};
 use lambda_http::{Body, Request};
-use passkit::problem::{Problem, Problems};
+use passkit::problem::{Problem, Problems, TOLD};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -103,7 +103,7 @@ impl From<domain::pass::MissingOffer> for Failure {
 impl Failure {
     /// One thing wrong, at one path.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Failure {
-        Failure::Invalid(vec![Problem { path: path.into(), message: message.into() }])
+        Failure::Invalid(vec![Problem::new(path, message)])
     }
 
     /// What the log line says: a code, or the chain of a fault. Never what the caller sent.
@@ -182,6 +182,7 @@ fn detail(failure: &Failure) -> String {
         Failure::Invalid(problems) | Failure::UnknownPasses(problems) => match problems.as_slice() {
             [one] if one.path.is_empty() => one.message.clone(),
             [one] => format!("{}: {}", one.path, one.message),
+            many if many.len() > TOLD => format!("more than {TOLD} problems, the first of them named in errors"),
             many => format!("{} problems, each named in errors", many.len()),
         },
         Failure::TooLarge { limit } => format!("the body may have {limit} bytes"),
@@ -257,7 +258,7 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
     problem.insert("detail".to_owned(), json!(detail(failure)));
     match failure {
         Failure::Invalid(problems) | Failure::UnknownPasses(problems) => {
-            problem.insert("errors".to_owned(), json!(problems));
+            problem.insert("errors".to_owned(), json!(problems.iter().take(TOLD).collect::<Vec<_>>()));
         }
         Failure::Refused(Refusal::AlreadyRedeemed(counted)) => {
             problem.insert("redemptionId".to_owned(), json!(counted.redemption_id));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lambda_http::RequestExt;
 use passkit::{
     overlay::{Change, FieldChange, Overlay},
-    problem::{Problem, Problems},
+    problem::{Problem, Problems, note, pointer},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -102,7 +102,7 @@ impl Fields {
     /// Reads a member that is an object, or absent or null.
     pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> T) -> Option<T> {
         let value = self.members.remove(name)?;
-        let path = format!("{}/{}", self.path, escape(name));
+        let path = pointer(&self.path, name);
         self.nested(path, value, read)
     }
 
@@ -129,13 +129,13 @@ impl Fields {
     pub fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Fields) -> Option<T>) -> Vec<T> {
         match self.members.remove(name) {
             Some(Value::Array(values)) => {
-                let path = format!("{}/{}", self.path, escape(name));
+                let path = pointer(&self.path, name);
                 let mut all = Vec::with_capacity(values.len());
                 for (index, value) in values.into_iter().enumerate() {
-                    let path = format!("{path}/{index}");
+                    let path = pointer(&path, index);
                     // An entry that is null is no absent member: passed over, it would be an entry fewer.
                     if value.is_null() {
-                        self.problems.push(Problem { path, message: "must be an object".to_owned() });
+                        note(&mut self.problems, Problem::new(path, "must be an object"));
                         continue;
                     }
                     all.extend(self.nested(path, value, &mut read).flatten());
@@ -175,7 +175,7 @@ impl Fields {
         let members = std::mem::take(&mut self.members);
         let mut all = Vec::new();
         for (name, value) in members {
-            let path = format!("{}/{}", self.path, escape(&name));
+            let path = pointer(&self.path, &name);
             if let Some(one) = self.nested(path, value, &mut read) {
                 all.push((name, one));
             }
@@ -189,11 +189,13 @@ impl Fields {
             Value::Object(members) => {
                 let mut fields = Fields { path, members, problems: Problems::new() };
                 let result = read(&mut fields);
-                self.problems.extend(fields.finish());
+                for problem in fields.finish() {
+                    note(&mut self.problems, problem);
+                }
                 Some(result)
             }
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                self.problems.push(Problem { path, message: "must be an object".to_owned() });
+                note(&mut self.problems, Problem::new(path, "must be an object"));
                 None
             }
         }
@@ -206,15 +208,14 @@ impl Fields {
 
     /// Notes a problem with a member.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
-        self.problems.push(Problem { path: format!("{}/{}", self.path, escape(name)), message: message.into() });
+        note(&mut self.problems, Problem::new(pointer(&self.path, name), message));
     }
 
     /// Every problem: those noted, and each member nobody took.
     pub fn finish(self) -> Problems {
         let mut problems = self.problems;
         for name in self.members.keys() {
-            let path = format!("{}/{}", self.path, escape(name));
-            problems.push(Problem { path, message: "is no field of this request".to_owned() });
+            note(&mut problems, Problem::new(pointer(&self.path, name), "is no field of this request"));
         }
         problems
     }
@@ -284,14 +285,14 @@ impl Query {
 
     /// Notes a problem with a parameter.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
-        self.problems.push(Problem::new(format!("/{}", escape(name)), message));
+        note(&mut self.problems, Problem::new(pointer("", name), message));
     }
 
     /// Ends the reading: what was read, or every problem. `None` without a problem cannot be, as in [`Fields::done`].
     pub fn done<T>(self, read: Option<T>) -> Result<T, Failure> {
         let mut problems = self.problems;
         for name in self.parameters.keys() {
-            problems.push(Problem::new(format!("/{}", escape(name)), "is no parameter of this call"));
+            note(&mut problems, Problem::new(pointer("", name), "is no parameter of this call"));
         }
         match read {
             Some(read) if problems.is_empty() => Ok(read),
@@ -322,11 +323,6 @@ fn field_change(fields: &mut Fields) -> FieldChange {
     FieldChange { value: change("value"), label: change("label"), change_message: change("changeMessage") }
 }
 
-/// One reference token of a JSON pointer (RFC 6901, 3).
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -349,6 +345,19 @@ mod tests {
         let mut paths: Vec<_> = fields.finish().into_iter().map(|problem| problem.path).collect();
         paths.sort();
         assert_eq!(paths, ["/gone", "/list/1/extra~0~1", "/list/1/n", "/list/2", "/list/3", "/name", "/unknown"]);
+    }
+
+    #[test]
+    fn a_body_that_is_wrong_everywhere_below_a_long_name_costs_no_more_than_itself() {
+        let wrong: Map<String, Value> = (0..10_000).map(|number| (number.to_string(), json!(0))).collect();
+        let mut long = Map::new();
+        long.insert("n".repeat(100_000), Value::Object(wrong));
+        let mut fields = read(json!({"fields": long}));
+        fields.object("fields", |fields| fields.every(|_| ()));
+        let problems = fields.finish();
+        assert_eq!(problems.len(), passkit::problem::TOLD + 1);
+        let told: usize = problems.iter().map(|problem| problem.path.len() + problem.message.len()).sum();
+        assert!(told < 1 << 20, "{told}");
     }
 
     #[test]

@@ -63,6 +63,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_types::SdkConfig;
 use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
+use passkit::secrets::AuthenticationToken;
 use serde::de::DeserializeOwned;
 
 pub use campaigns::{
@@ -101,6 +102,15 @@ pub struct Store {
 /// Campaigns of one pass type that are read along with a pass. Most stacks have one or two; each costs half a read unit
 /// for every 4 KB, and a wrong guess one more round trip.
 const CAMPAIGNS_ALONG: usize = 3;
+
+/// Who asks for a pass.
+#[derive(Clone, Copy)]
+enum Knows<'a> {
+    /// A phone, by this secret.
+    Secret(&'a AuthenticationToken),
+    /// We do, or a merchant whose pass it must be.
+    Us,
+}
 
 /// A pass, its campaign, and what else was asked for.
 struct Found {
@@ -198,14 +208,23 @@ impl Store {
         Ok(found)
     }
 
-    /// A pass with its campaign and other items, in one round trip unless the campaign was not seen lately.
-    async fn with_campaign(&self, identity: &PassIdentity, others: &[Key]) -> Result<Found, Fault> {
+    /// A pass with its campaign and other items, in one round trip unless the campaign was not seen lately. For whoever does
+    /// not know its secret there is no such pass: both are the same one read, so that nobody learns from the time an answer
+    /// takes which passes there are.
+    async fn with_campaign(&self, identity: &PassIdentity, knows: Knows<'_>, others: &[Key]) -> Result<Found, Fault> {
         let pass_key = items::pass_key(identity);
         let mut keys = vec![pass_key.clone()];
         keys.extend_from_slice(others);
         keys.extend(self.lately().get(&identity.pass_type_identifier).into_iter().flatten().cloned());
         let mut items = self.get_many(&keys).await?;
         let owner: Option<items::Owner> = items.get(&pass_key).cloned().map(read).transpose()?;
+        let owner = owner.filter(|owner| match knows {
+            Knows::Secret(secret) => owner.token == *secret,
+            Knows::Us => true,
+        });
+        if owner.is_none() {
+            items.remove(&pass_key);
+        }
         let campaign = owner.map(|owner| items::campaign_key(&owner.merchant, &owner.campaign));
         if let Some(key) = &campaign
             && !items.contains_key(key)

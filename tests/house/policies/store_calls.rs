@@ -66,6 +66,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),
     call("pass_and_campaign", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), NOTHING),
+    call("pass_for_phone", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), NOTHING),
     call("pass_on_device", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), NOTHING),
     call("passes_on_device", (&[QUERY, BATCH], &["DEVICE#*", "PASS#*", "CAMPAIGN#*"]), NOTHING),
     call("progress", NOTHING, (&[PUT, DELETE], &["DUE#*", "PASS#*"])),

@@ -136,6 +136,17 @@ impl Node {
         }
     }
 
+    /// How many placeholders there are.
+    pub(super) fn placeholders(&self) -> usize {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Text(text, _) => text.placeholders(),
+            Self::Value(_) => 1,
+            Self::Array(nodes) => nodes.iter().map(Self::placeholders).sum(),
+            Self::Object(nodes) => nodes.values().map(Self::placeholders).sum(),
+        }
+    }
+
     /// Feeds a digest: every kind begins with its own tag, every list with its length.
     pub(super) fn feed(&self, part: &mut impl FnMut(&[u8])) {
         let length = |length: usize| (length as u64).to_be_bytes();

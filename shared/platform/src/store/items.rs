@@ -108,6 +108,7 @@ pub(super) fn template_campaign_key(merchant_id: &str, template_id: &TemplateId,
 pub(super) struct Owner {
     pub(super) merchant: String,
     pub(super) campaign: CampaignId,
+    pub(super) token: AuthenticationToken,
 }
 
 /// The pass item, version 1. At most a kilobyte or so with a short holder: writes cost by the kilobyte.

@@ -2,12 +2,16 @@
 
 use domain::{Pass, Redemption};
 use jiff::{SignedDuration, Timestamp};
-use passkit::{identifiers::PassIdentity, secrets::Barcode, update_tag::EffectiveVersion};
+use passkit::{
+    identifiers::PassIdentity,
+    secrets::{AuthenticationToken, Barcode},
+    update_tag::EffectiveVersion,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Intent, IntentKey, Key, Page, Store,
+    Intent, IntentKey, Key, Knows, Page, Store,
     campaigns::StoredCampaign,
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
@@ -230,7 +234,24 @@ impl Store {
         &self,
         identity: &PassIdentity,
     ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
-        let mut found = self.with_campaign(identity, &[]).await?;
+        self.whole(identity, Knows::Us).await
+    }
+
+    /// The same for a phone: a pass whose secret it does not know is unknown, in what is done for it, too.
+    pub async fn pass_for_phone(
+        &self,
+        identity: &PassIdentity,
+        secret: &AuthenticationToken,
+    ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
+        self.whole(identity, Knows::Secret(secret)).await
+    }
+
+    async fn whole(
+        &self,
+        identity: &PassIdentity,
+        knows: Knows<'_>,
+    ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
+        let mut found = self.with_campaign(identity, knows, &[]).await?;
         let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
         Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
     }

@@ -7,12 +7,12 @@ use domain::{Campaign, Pass, PassState};
 use jiff::Timestamp;
 use passkit::{
     identifiers::{DeviceLibraryIdentifier, PassIdentity, PassTypeIdentifier},
-    secrets::PushToken,
+    secrets::{AuthenticationToken, PushToken},
     web_service::ClientKind,
 };
 
 use super::{
-    ATTEMPTS, Event, EventKind, Intent, Key, Page, Store, StoredCampaign, StoredPass, Written, fault,
+    ATTEMPTS, Event, EventKind, Intent, Key, Knows, Page, Store, StoredCampaign, StoredPass, Written, fault,
     items::{self, DeviceItem, RegistrationItem},
     read,
     tallies::Happened,
@@ -81,14 +81,16 @@ impl RegistrationItem {
 }
 
 impl Store {
-    /// A pass with its campaign, and whether this device carries it, in one round trip.
+    /// A pass with its campaign, for a phone that knows its secret, and whether this device carries it, in one round trip.
     pub async fn pass_on_device(
         &self,
         identity: &PassIdentity,
+        secret: &AuthenticationToken,
         device: &DeviceLibraryIdentifier,
     ) -> Result<Option<OnDevice>, Fault> {
         let registration_key = items::registration_key(identity, device);
-        let mut found = self.with_campaign(identity, std::slice::from_ref(&registration_key)).await?;
+        let others = std::slice::from_ref(&registration_key);
+        let mut found = self.with_campaign(identity, Knows::Secret(secret), others).await?;
         let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
         let registration: Option<RegistrationItem> = found.take(&registration_key)?;
         let registration = registration.map(RegistrationItem::into_registration).transpose()?;
