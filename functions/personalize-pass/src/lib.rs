@@ -62,6 +62,8 @@ async fn authorised(
     token: &AuthenticationToken,
 ) -> Result<(StoredPass, StoredCampaign), Failure> {
     let found = app.store.pass_and_campaign(identity).await?;
+    // Nothing is kept any more about the holder of a pass that is being erased.
+    let found = found.filter(|(stored, _)| stored.pass.erasing_since.is_none());
     found.filter(|(stored, _)| stored.pass.authentication_token == *token).ok_or(Failure::Unauthorised)
 }
 
