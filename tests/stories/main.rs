@@ -16,6 +16,7 @@ mod determinism;
 mod device_limit;
 mod double_redemption;
 mod double_slash;
+mod erasure;
 mod expiry;
 mod first_install;
 mod history;

@@ -229,7 +229,7 @@ async fn what_no_route_names_is_404() {
         (Method::DELETE, "/v1/log"),
         (Method::POST, "/v1/devices/a/registrations/b"),
         (Method::GET, "/merchant/v1/redemptions"),
-        (Method::DELETE, "/merchant/v1/passes/a/b"),
+        (Method::PUT, "/merchant/v1/passes/a/b"),
         (Method::GET, "/merchant/v1/nothing"),
     ] {
         let request = world.http().request(method, format!("{}{path}", world.base()));

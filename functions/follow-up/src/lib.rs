@@ -1,11 +1,11 @@
-//! The follow-up queue: gives a pass its next offer when it is due, begins and ends scheduled updates.
+//! The follow-up queue: gives a pass its next offer when it is due, begins and ends scheduled updates, erases passes.
 
 use aws_lambda_events::sqs::SqsMessage;
 use domain::pass::NextOffer;
 use jiff::Timestamp;
 use passkit::identifiers::PassIdentity;
 use platform::{
-    App, Fault, Function, Handler, queues, random, scheduled,
+    App, Fault, Function, Handler, erasing, queues, random, scheduled,
     store::{ATTEMPTS, Change, Event, EventKind, Intent, IntentProgress, Step, Written},
 };
 
@@ -22,6 +22,10 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
     match &intent.step {
         Step::NextOffer { identity, due } => next_offer(app, &intent, identity, *due, now).await,
         Step::ScheduledUpdate { .. } => scheduled::edge(app, &intent, now).await,
+        Step::Erase { .. } => erasing::rest(app, &intent, now).await,
+        Step::EraseAgain { .. } => erasing::again(app, &intent, now).await,
+        Step::Retain { .. } => erasing::look(app, &intent, now).await,
+        Step::RetainCampaign { .. } => erasing::look_at_campaign(app, &intent, now).await,
         Step::Push { .. }
         | Step::PushAgain { .. }
         | Step::PushUnfetched { .. }

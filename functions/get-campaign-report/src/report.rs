@@ -19,6 +19,8 @@ pub(crate) struct ReportView<'a> {
     installed: Installed,
     removed: u64,
     unreachable: u64,
+    erased: u64,
+    forgotten: u64,
     redeemed: u64,
     reversed: u64,
     time_to_wallet: TimeToWallet,
@@ -73,7 +75,7 @@ impl<'a> ReportView<'a> {
         (from, until): (Date, Date),
         now: Timestamp,
     ) -> ReportView<'a> {
-        let gone = report.removed + report.unreachable;
+        let gone = report.removed + report.unreachable + report.forgotten;
         let redemptions = report.rows.iter().map(|(row, uses)| RowView {
             day: &row.day,
             offer_id: &row.offer_id,
@@ -90,6 +92,8 @@ impl<'a> ReportView<'a> {
             installed: Installed { now: report.installed.saturating_sub(gone), ever: report.installed },
             removed: report.removed,
             unreachable: report.unreachable,
+            erased: report.erased,
+            forgotten: report.forgotten,
             redeemed: report.rows.values().map(|uses| uses.redeemed).sum(),
             reversed: report.rows.values().map(|uses| uses.reversed).sum(),
             time_to_wallet: TimeToWallet::of(&report.wallet),
@@ -108,6 +112,8 @@ impl<'a> ReportView<'a> {
             ("installedEver", self.installed.ever.to_string()),
             ("removed", self.removed.to_string()),
             ("unreachable", self.unreachable.to_string()),
+            ("erased", self.erased.to_string()),
+            ("forgotten", self.forgotten.to_string()),
             ("timeToWalletP50Seconds", seconds(self.time_to_wallet.p50_seconds)),
             ("timeToWalletP95Seconds", seconds(self.time_to_wallet.p95_seconds)),
         ];

@@ -30,11 +30,11 @@ struct View<'a> {
 }
 
 /// The proof of delivery is read from the pass's history: 500 events from the redemption on, and 500 from the next offer
-/// on. What phones do follows within seconds, so later events tell nothing new.
+/// on. What phones do follows within seconds, so later events tell nothing new. Of an erased pass nothing is told.
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
-    let (redemption, stored, campaign) = redemption_view::named(app, &merchant, &request).await?;
-    let identity = &stored.pass.identity;
+    let (redemption, _, campaign) = redemption_view::named(app, &merchant, &request).await?;
+    let identity = &redemption.identity;
     let counted = &redemption.counted;
     let (mut events, more) = app.store.history(identity, Some(&history_from(counted.redemption.redeemed_at))).await?;
     if let Some(due) = counted.next_offer_at.filter(|due| more.is_some() && *due <= now) {

@@ -9,9 +9,9 @@ use passkit::{
     problem::{Problem, Problems},
 };
 use platform::{
-    App, Audience, Function, Handler,
+    App, Audience, Function, Handler, erasing,
     http::{self as answer, Failure},
-    idempotency::{self, Need},
+    idempotency::{self, Need, Recorded},
     input,
     keys::Role,
     links,
@@ -87,7 +87,9 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
         let view = PassView::new(app, &pass, &campaign, Counts::default(), now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
-        match app.store.issue(&pass, recorded.as_ref()).await? {
+        let recorded = recorded.map(Recorded::telling_of_holder);
+        let then: Vec<_> = erasing::first_look(&pass, &campaign, now)?.into_iter().collect();
+        match app.store.issue(&pass, recorded.as_ref(), &then).await? {
             Issued::New => return Ok(answer::json(StatusCode::CREATED, &view)),
             Issued::SerialNumberTaken => {
                 idempotency::refuse(app, once.as_ref(), Refusal::SerialNumberTaken(pass.identity), now).await?;

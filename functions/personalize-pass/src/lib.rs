@@ -61,7 +61,9 @@ async fn authorised(
     identity: &PassIdentity,
     token: &AuthenticationToken,
 ) -> Result<(StoredPass, StoredCampaign), Failure> {
-    app.store.pass_for_phone(identity, token).await?.ok_or(Failure::Unauthorised)
+    let found = app.store.pass_for_phone(identity, token).await?;
+    // Nothing is kept any more about the holder of a pass that is being erased.
+    found.filter(|(stored, _)| stored.pass.erasing_since.is_none()).ok_or(Failure::Unauthorised)
 }
 
 /// A detached signature over the token's bytes, made as that of a manifest.

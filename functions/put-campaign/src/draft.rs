@@ -28,6 +28,7 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
     let on_too_many_devices = fields.optional("onTooManyDevices").unwrap_or_default();
     let locations = fields.optional_objects("locations", location);
     let benefit = fields.optional("benefit");
+    let retention_days = fields.optional("retentionDays");
     let read = pass_type_identifier.zip(template_id).map(|(pass_type_identifier, template_id)| CampaignDraft {
         pass_type_identifier,
         template_id,
@@ -46,6 +47,7 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
         on_too_many_devices,
         locations,
         benefit,
+        retention_days,
     });
     Ok(fields.so_far(read))
 }

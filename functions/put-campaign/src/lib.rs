@@ -11,6 +11,7 @@ use passkit::{
 use platform::{
     App, Audience, Function, Handler,
     campaign_view::CampaignView,
+    erasing,
     function::path_parameter,
     http::{self as answer, Failure},
     keys::Role,
@@ -78,6 +79,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         if !composed.altered.is_empty() {
             then.push(Intent::new(now, Step::push_campaign(&composed), now)?);
         }
+        then.extend(erasing::look_at_all(previous.as_ref().map(|stored| &stored.campaign), &composed.campaign, now)?);
         let change = CampaignChange { before: previous.as_ref(), after: &composed.campaign, then: &then };
         match app.store.put_campaign(change, &template, holding).await? {
             CampaignPut::Done => {

@@ -139,7 +139,7 @@ async fn find(
         },
     };
     let found = app.store.pass_and_campaign(&identity).await?;
-    let Some((stored, campaign)) = found.filter(|(stored, _)| stored.pass.merchant_id == merchant.merchant_id) else {
+    let Some((stored, campaign)) = found.filter(|(stored, _)| stored.pass.is_known_to(&merchant.merchant_id)) else {
         return Ok(Err(Refusal::UnknownPass));
     };
     if barcode.is_some_and(|barcode| *barcode != stored.pass.barcode) {

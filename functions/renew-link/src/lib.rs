@@ -7,7 +7,7 @@ use lambda_http::{Body, Request};
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
-    idempotency::{self, Need},
+    idempotency::{self, Need, Recorded},
     input,
     keys::Role,
     links,
@@ -47,6 +47,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let pass = stored.pass.with_link(Some(Link { id: random::link()?, terms: terms.clone() }));
         let view = PassView::new(app, &pass, &campaign.campaign, Counts { devices, downloads: 0 }, now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
+        let recorded = recorded.map(Recorded::telling_of_holder);
         let event = Some(Event::new(EventKind::LinkRenewed, now, pass.version));
         let change = Change { event, recorded: recorded.as_ref(), ..Change::default() };
         match app.store.change(&stored, &pass, change).await? {

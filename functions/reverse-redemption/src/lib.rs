@@ -1,6 +1,6 @@
 //! `POST /merchant/v1/redemptions/{redemptionId}/reverse`: a redemption that was a mistake counts no more.
 
-use domain::{Pass, time};
+use domain::{Pass, Refusal, time};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -54,11 +54,19 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let answer = if redemption.reversal.is_some() {
             unchanged(app, once.as_ref(), &redemption, &campaign, now).await?
         } else {
-            match stored.pass.reverse(&campaign.campaign, &redemption.counted, random::barcode()?, now) {
-                Ok(pass) => {
+            let reversed = match &stored {
+                Some(stored) => {
+                    let pass = stored.pass.reverse(&campaign.campaign, &redemption.counted, random::barcode()?, now);
+                    pass.map(|pass| (stored, pass))
+                }
+                // It was erased: nothing can be given back.
+                None => Err(Refusal::UnknownPass),
+            };
+            match reversed {
+                Ok((stored, pass)) => {
                     let reversal = Reversal { reversed_at: now, reason: reason.clone(), pass_version: pass.version };
                     redemption.reversal = Some(reversal);
-                    reverse(app, once.as_ref(), &redemption, (&stored, &pass), &campaign, now).await?
+                    reverse(app, once.as_ref(), &redemption, (stored, &pass), &campaign, now).await?
                 }
                 Err(refusal) => {
                     idempotency::refuse(app, once.as_ref(), refusal, now).await?;

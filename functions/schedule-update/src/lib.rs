@@ -12,7 +12,7 @@ use passkit::{
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
-    idempotency::{self, Need},
+    idempotency::{self, Need, Recorded},
     input::{self, Fields},
     keys::Role,
     random,
@@ -104,6 +104,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let then: Vec<_> = next_intent(&update, &first, now)?.into_iter().collect();
         let view = UpdateView::from(&update);
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
+        // An overlay for one pass may greet its holder by name.
+        let recorded = recorded.map(Recorded::telling_of_holder);
         match app.store.schedule(&update, &then, recorded.as_ref()).await? {
             UpdateWritten::Done => {
                 app.queues.send_after_commit(&then, now).await;

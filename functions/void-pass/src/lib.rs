@@ -7,7 +7,7 @@ use lambda_http::{Body, Request};
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
-    idempotency::{self, Need},
+    idempotency::{self, Need, Recorded},
     input,
     keys::Role,
     merchant::{self, PassView},
@@ -53,6 +53,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let pass = voided.unwrap_or_else(|| stored.pass.clone());
         let view = PassView::new(app, &pass, campaign, counts, now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::OK, &view, now)).transpose()?;
+        let recorded = recorded.map(Recorded::telling_of_holder);
         let mut then = Vec::new();
         let mut event = None;
         if changed {

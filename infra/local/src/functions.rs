@@ -29,6 +29,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     unregister_pass::FUNCTION,
     update_pass::FUNCTION,
     void_pass::FUNCTION,
+    erase_pass::FUNCTION,
     cancel_update::FUNCTION,
     get_update::FUNCTION,
     list_updates::FUNCTION,

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     limit,
     location::{self, Location},
+    retention::MAXIMUM_RETENTION_DAYS,
 };
 
 /// Offers in one campaign. Each has four looks to prepare and a few kilobytes in the campaign's record (400 KB).
@@ -90,6 +91,9 @@ pub struct CampaignDraft {
     /// What a redemption is worth, for the till, where neither shop nor offer say otherwise. Any JSON.
     #[serde(default)]
     pub benefit: Option<Value>,
+    /// Days after its end at which a pass is erased; none: it is kept (`retention.rs`).
+    #[serde(default)]
+    pub retention_days: Option<u32>,
 }
 
 fn default_next_offer_after_seconds() -> u32 {
@@ -293,6 +297,9 @@ pub struct Campaign {
     /// Scheduled updates that are on.
     #[serde(default)]
     pub active: Vec<ActiveUpdate>,
+    /// Since when it keeps passes for `retentionDays`; none while it keeps them for ever.
+    #[serde(default, with = "crate::time::optional_text", skip_serializing_if = "Option::is_none")]
+    pub retention_since: Option<Timestamp>,
     /// One for each look a pass of this campaign can have.
     pub looks: BTreeMap<LookKey, LookRevision>,
     /// When it was first put.
@@ -391,6 +398,9 @@ impl CampaignDraft {
         if self.maximum_devices == Some(0) {
             wrong("/maximumDevices".into(), "must be at least 1, or null for any number".into());
         }
+        if self.retention_days.is_some_and(|days| !(1..=MAXIMUM_RETENTION_DAYS).contains(&days)) {
+            wrong("/retentionDays".into(), format!("must be 1 to {MAXIMUM_RETENTION_DAYS}, or null to keep passes"));
+        }
         problems.extend(limit::problems(self));
         for (index, offer) in self.offers.iter().enumerate() {
             problems.extend(location::problem_of_benefit(&format!("/offers/{index}"), offer.benefit.as_ref()));
@@ -429,6 +439,8 @@ impl CampaignDraft {
             note(&mut problems, Problem::new("/offers", message));
             return Err(problems);
         }
+        let kept_before = previous.filter(|previous| previous.draft.retention_days == self.retention_days);
+        let retention_since = kept_before.map_or(self.retention_days.map(|_| now), |before| before.retention_since);
         let mut campaign = Campaign {
             campaign_id: campaign_id.clone(),
             merchant_id: merchant_id.to_owned(),
@@ -436,6 +448,7 @@ impl CampaignDraft {
             retired_offers,
             template: template_version,
             active,
+            retention_since,
             looks: BTreeMap::new(),
             created_at: previous.map_or(now, |previous| previous.created_at),
             updated_at: now,

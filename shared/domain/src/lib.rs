@@ -10,6 +10,7 @@ pub mod link;
 pub mod location;
 pub mod pass;
 pub mod redemption;
+pub mod retention;
 pub mod schedule;
 pub mod time;
 

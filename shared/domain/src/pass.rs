@@ -141,6 +141,8 @@ pub struct Pass {
     pub devices: Option<u32>,
     /// Scheduled updates of this pass alone that are on.
     pub active: Vec<ActiveUpdate>,
+    /// Since when it is being erased, if it is: void, unknown to merchants, and soon to nobody (`retention.rs`).
+    pub erasing_since: Option<Timestamp>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When its version last grew.
@@ -212,9 +214,15 @@ impl Pass {
             greeting: Greeting::NotYet,
             devices: None,
             active: Vec::new(),
+            erasing_since: None,
             created_at: now,
             updated_at: now,
         })
+    }
+
+    /// Whether this merchant may see it: theirs, and not being erased.
+    pub fn is_known_to(&self, merchant_id: &str) -> bool {
+        self.merchant_id == merchant_id && self.erasing_since.is_none()
     }
 
     /// The offer the pass has, or had last.

@@ -26,6 +26,8 @@ pub struct Config {
     pub apns_ca_file: Option<PathBuf>,
     /// `RELIST_AFTER_SECONDS`: a version listed but fetched by nobody for so long is listed again. Default 600.
     pub relist_after: Duration,
+    /// `ERASURE_GRACE_SECONDS`: how long phones may learn that a pass to be erased is void. Default 259200.
+    pub erasure_grace: Duration,
     /// The SDK's own variables, for programs that set them per client instead of per process.
     pub aws: AwsVariables,
 }
@@ -86,7 +88,7 @@ impl fmt::Debug for AwsVariables {
 pub struct ConfigErrors(pub BTreeMap<String, String>);
 
 /// The names of the variables a deployed function is given; template.yaml sets exactly these.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 10] = [
     "TABLE_NAME",
     "BUCKET_NAME",
     "PUSH_QUEUE_URL",
@@ -95,6 +97,7 @@ pub const VARIABLES: [&str; 9] = [
     "SIGNING_IDENTITIES",
     "APNS_ENDPOINT",
     "RELIST_AFTER_SECONDS",
+    "ERASURE_GRACE_SECONDS",
     "RUST_LOG",
 ];
 
@@ -172,13 +175,17 @@ impl Config {
         {
             wrong("APNS_CA_FILE", format!("there is no file {}", file.display()));
         }
-        let relist_after = match lookup("RELIST_AFTER_SECONDS").as_deref().unwrap_or("600").parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => {
-                wrong("RELIST_AFTER_SECONDS", "must be a whole number of seconds".to_owned());
+        let mut seconds = |name: &str, usually: u64| match lookup(name).map(|text| text.parse()) {
+            None => Duration::from_secs(usually),
+            Some(Ok(seconds)) => Duration::from_secs(seconds),
+            Some(Err(_)) => {
+                wrong(name, "must be a whole number of seconds".to_owned());
                 Duration::ZERO
             }
         };
+        let relist_after = seconds("RELIST_AFTER_SECONDS", 600);
+        // As long as APNs keeps the push that tells of it.
+        let erasure_grace = seconds("ERASURE_GRACE_SECONDS", 3 * 24 * 3600);
         if let Some(filter) = lookup("RUST_LOG")
             && let Err(error) = parse_log_filter(&filter)
         {
@@ -210,6 +217,7 @@ impl Config {
             apns_endpoint,
             apns_ca_file,
             relist_after,
+            erasure_grace,
             aws,
         })
     }

@@ -45,6 +45,25 @@ pub struct Recorded {
     pub recorded_at: Timestamp,
     /// Until when it counts.
     pub expires_at: Timestamp,
+    /// What it tells besides what the service knows by itself.
+    pub tells: Tells,
+}
+
+/// What a recorded answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// Nothing about a person.
+    NothingPersonal,
+    /// The holder's data of the pass it is about: it goes when the pass is erased.
+    OfHolder,
+}
+
+impl Recorded {
+    /// The same answer, which tells of the holder of the pass that it is recorded with.
+    #[must_use]
+    pub fn telling_of_holder(self) -> Recorded {
+        Recorded { tells: Tells::OfHolder, ..self }
+    }
 }
 
 /// Whether a call may do without a key.
@@ -90,7 +109,8 @@ impl Once {
     /// An answer to be recorded under this key.
     pub fn recording(&self, status: StatusCode, body: &impl Serialize, now: Timestamp) -> Result<Recorded, Fault> {
         let body = serde_json::to_string(body).map_err(|error| Fault::new("writing an answer", error))?;
-        Ok(Recorded { once: self.clone(), status: status.as_u16(), body, recorded_at: now, expires_at: now + KEPT })
+        let (once, tells) = (self.clone(), Tells::NothingPersonal);
+        Ok(Recorded { once, status: status.as_u16(), body, recorded_at: now, expires_at: now + KEPT, tells })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod apns;
 pub mod app;
 pub mod campaign_view;
 pub mod config;
+pub mod erasing;
 pub mod function;
 pub mod http;
 pub mod idempotency;

@@ -174,13 +174,13 @@ pub fn of_holder(problems: Problems) -> Problems {
     problems.into_iter().map(said).collect()
 }
 
-/// A merchant's own pass with its campaign; another merchant's is as unknown as none.
+/// A merchant's own pass with its campaign; another merchant's is as unknown as none, and so is one that is being erased.
 pub async fn pass(
     app: &App,
     merchant: &Merchant,
     identity: &PassIdentity,
 ) -> Result<(StoredPass, StoredCampaign), Failure> {
     let found = app.store.pass_and_campaign(identity).await?;
-    let found = found.filter(|(stored, _)| stored.pass.merchant_id == merchant.merchant_id);
+    let found = found.filter(|(stored, _)| stored.pass.is_known_to(&merchant.merchant_id));
     found.ok_or(Failure::Refused(domain::Refusal::UnknownPass))
 }

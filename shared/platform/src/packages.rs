@@ -14,6 +14,7 @@ use aws_types::SdkConfig;
 use domain::{Campaign, Pass, campaign::TemplateVersion};
 use jiff::Timestamp;
 use passkit::{
+    identifiers::PassIdentity,
     look::{Inputs, Look},
     package::Rendered,
     problem::Problems,
@@ -179,6 +180,23 @@ impl Packages {
         request.send().await.map_err(|error| Fault::new(format!("writing {name} (S3)"), error)).map(|_| ())
     }
 
+    /// Deletes every cached package of a pass.
+    pub async fn forget(&self, identity: &PassIdentity) -> Result<(), Fault> {
+        let prefix = packages_of(identity);
+        loop {
+            let request = self.client().list_objects_v2().bucket(&self.bucket).prefix(&prefix);
+            let found = request.send().await.map_err(|error| Fault::new("listing a pass's packages (S3)", error))?;
+            let names: Vec<String> = found.contents().iter().filter_map(|object| object.key.clone()).collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
+                let request = self.client().delete_object().bucket(&self.bucket).key(name);
+                request.send().await.map_err(|error| Fault::new("deleting a package (S3)", error))?;
+            }
+        }
+    }
+
     /// An object, whole and as it was written; `None` when it is not there or not whole.
     async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
         let answer = match self.client().get_object().bucket(&self.bucket).key(name).send().await {
@@ -285,9 +303,14 @@ fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &Signin
         digest.update(part);
     }
     digest.update(identity.fingerprint());
-    let (kind, serial) = (&pass.identity.pass_type_identifier, &pass.identity.serial_number);
+    let directory = packages_of(&pass.identity);
     let digest = hex::encode(&digest.finalize()[..16]);
-    format!("packages/{kind}/{serial}/{}-{}-{digest}.pkpass", version.version, version.revision)
+    format!("{directory}{}-{}-{digest}.pkpass", version.version, version.revision)
+}
+
+/// What the names of all packages of a pass begin with.
+fn packages_of(identity: &PassIdentity) -> String {
+    format!("packages/{}/{}/", identity.pass_type_identifier, identity.serial_number)
 }
 
 fn told(what: &str, problems: &Problems) -> String {

@@ -67,19 +67,23 @@ impl<'a> RedemptionView<'a> {
     }
 }
 
-/// The redemption that a path names, with its pass and campaign, if it is the merchant's.
+/// The redemption that a path names, with its campaign, if it is the merchant's, and with its pass, unless that was erased.
 pub async fn named(
     app: &App,
     merchant: &Merchant,
     request: &Request,
-) -> Result<(StoredRedemption, StoredPass, StoredCampaign), Failure> {
+) -> Result<(StoredRedemption, Option<StoredPass>, StoredCampaign), Failure> {
     let unknown = || Failure::Refused(Refusal::UnknownRedemption);
     let redemption_id = path_parameter(request, "redemptionId");
     if redemption_id.is_empty() || redemption_id.len() > ID_LIMIT {
         return Err(unknown());
     }
     let redemption = app.store.redemption(&merchant.merchant_id, &redemption_id).await?.ok_or_else(unknown)?;
-    let found = app.store.pass_and_campaign(&redemption.identity).await?;
-    let (pass, campaign) = found.ok_or_else(unknown)?;
-    Ok((redemption, pass, campaign))
+    match app.store.pass_and_campaign(&redemption.identity).await? {
+        Some((pass, campaign)) => Ok((redemption, Some(pass), campaign)),
+        None => {
+            let campaign = app.store.campaign(&merchant.merchant_id, &redemption.campaign_id).await?;
+            Ok((redemption, None, campaign.ok_or_else(unknown)?))
+        }
+    }
 }

@@ -114,7 +114,7 @@ async fn target(app: &App, update: &ScheduledUpdate) -> Result<Option<Found>, Fa
         }
         Target::Pass(identity) => {
             let found = app.store.pass_and_campaign(identity).await?;
-            let found = found.filter(|(stored, _)| stored.pass.merchant_id == update.merchant_id);
+            let found = found.filter(|(stored, _)| stored.pass.is_known_to(&update.merchant_id));
             found.map(|found| Found::Pass(Box::new(found)))
         }
     })

@@ -10,6 +10,9 @@
 //! | event | `PASS#{type}#{serial}` | `EVENT#{milliseconds}#{id}` |
 //! | told of a version (TTL) | `PASS#{type}#{serial}` | `TOLD#{what}#{version}#{revision}` |
 //! | cause told of a day (TTL) | `PASS#{type}#{serial}` | `DIAGNOSED#{day}#{cause}` |
+//! | an answer tells of the holder (TTL) | `PASS#{type}#{serial}` | `ANSWER#{idempotency key}` |
+//! | a scheduled update is about it | `PASS#{type}#{serial}` | `UPDATE#{update}` |
+//! | a pass was erased | `ERASED#{sha256}` | `ERASED` |
 //! | unknown report of a phone (TTL) | `REPORTS` | `{hash of its shape, modulo 1000}` |
 //! | registration, by device | `DEVICE#{device}#{type}` | `{serial}` |
 //! | barcode | `BARCODE#{merchant}#{message}` | `BARCODE` |
@@ -36,6 +39,7 @@
 //! Barcodes are found by merchant, not by pass type as first designed: a till sends the barcode alone.
 
 mod campaigns;
+mod erasure;
 mod idempotency;
 mod intents;
 mod items;
@@ -70,6 +74,7 @@ pub use campaigns::{
     CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, is_place_among_members,
     place_among_members,
 };
+pub use erasure::{Forgotten, Remains};
 pub use idempotency::Recording;
 pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
 pub use keys::{KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, RevokedBy, StoredKey};

@@ -24,7 +24,7 @@ const SHARED_CALLS: &[SharedCall] = &[
     shared("keys", "authorise_anew", &["store.key", "store.note_use"]),
     shared("keys", "ensure", &["store.key", "store.make_key"]),
     shared("merchant", "pass", &["store.pass_and_campaign"]),
-    shared("redemption_view", "named", &["store.redemption", "store.pass_and_campaign"]),
+    shared("redemption_view", "named", &["store.redemption", "store.pass_and_campaign", "store.campaign"]),
     shared("idempotency", "earlier_answer", &["store.recorded"]),
     shared("idempotency", "asked", &["store.recorded"]),
     shared("idempotency", "refuse", &["store.record"]),
@@ -49,6 +49,42 @@ const SHARED_CALLS: &[SharedCall] = &[
         "scheduled",
         "cancel",
         &["store.campaign", "store.pass_and_campaign", "store.carry_out", "packages.template", "queues.send PushQueue"],
+    ),
+    shared(
+        "erasing",
+        "begin",
+        &["store.registrations", "store.begin_erasure", "queues.send PushQueue", "queues.send FollowUpQueue"],
+    ),
+    shared(
+        "erasing",
+        "rest",
+        &[
+            "store.pass_and_campaign",
+            "store.registrations",
+            "store.progress",
+            "store.forget",
+            "store.finish_erasure",
+            "packages.forget",
+            "queues.send FollowUpQueue",
+        ],
+    ),
+    shared("erasing", "again", &["store.forget", "store.progress", "packages.forget", "queues.send FollowUpQueue"]),
+    shared(
+        "erasing",
+        "look",
+        &[
+            "store.pass_and_campaign",
+            "store.progress",
+            "store.registrations",
+            "store.begin_erasure",
+            "queues.send PushQueue",
+            "queues.send FollowUpQueue",
+        ],
+    ),
+    shared(
+        "erasing",
+        "look_at_campaign",
+        &["store.campaign", "store.members", "store.add_intents", "store.progress", "queues.send FollowUpQueue"],
     ),
     shared("pushing", "push", &["store.unregister", "identities.of"]),
 ];
@@ -91,6 +127,7 @@ const PACKAGE_CALLS: &[PackageCall] = &[
     package("rendered", Identity::Used, &[("s3:GetObject", TEMPLATES)]),
     package("pass_json", Identity::Used, &[("s3:GetObject", TEMPLATES)]),
     package("shown", Identity::Used, &[("s3:GetObject", TEMPLATES)]),
+    package("forget", Identity::NotUsed, &[("s3:ListBucket", "!GetAtt Bucket.Arn"), ("s3:DeleteObject", PACKAGES)]),
     package("check", Identity::Used, &[("s3:GetObject", TEMPLATES)]),
 ];
 
@@ -166,11 +203,11 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
             "push" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign" | "PushMembers" => {
                 "PushQueue"
             }
-            "NextOffer" | "ScheduledUpdate" => "FollowUpQueue",
+            "NextOffer" | "ScheduledUpdate" | "Erase" | "EraseAgain" | "Retain" | "RetainCampaign" => "FollowUpQueue",
             other => panic!("Step::{other}: no step that the house knows"),
         });
     }
-    if uses(door, "scheduled", "next_intent") {
+    if uses(door, "scheduled", "next_intent") || uses(door, "erasing", "look_at_all") {
         queues.insert("FollowUpQueue");
     }
     if queues.is_empty() { BTreeSet::from(["PushQueue", "FollowUpQueue"]) } else { queues }

@@ -39,6 +39,11 @@ const fn call(method: &'static str, reads: Access, writes: Access) -> StoreCall 
 /// Every public method of `Store`.
 const STORE_CALLS: &[StoreCall] = &[
     call("add_intents", NOTHING, (&[PUT], &["DUE#*"])),
+    call(
+        "begin_erasure",
+        NOTHING,
+        (&[PUT, DELETE], &["PASS#*", "BARCODE#*", "LINK#*", "ONCE#*", "DUE#*", "MEMBERS#*"]),
+    ),
     call("assign_pass_type", (&[GET], &["TYPE#*"]), (&[PUT, CHECK], &["TYPE#*"])),
     call("campaign", (&[GET], &["CAMPAIGN#*"]), NOTHING),
     call("campaigns", (&[QUERY, BATCH], &["CAMPAIGNS#*", "CAMPAIGN#*"]), NOTHING),
@@ -50,11 +55,25 @@ const STORE_CALLS: &[StoreCall] = &[
     call("counts", (&[QUERY, GET], &["PASS#*", "LINK#*"]), NOTHING),
     call("diagnose", (&[BATCH], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("due", (&[QUERY], &["DUE#*"]), NOTHING),
+    call("erased", (&[GET], &["ERASED#*"]), NOTHING),
     call("find_barcode", (&[GET], &["BARCODE#*"]), NOTHING),
     call("find_link", (&[GET], &["LINK#*"]), NOTHING),
+    call("finish_erasure", NOTHING, (&[PUT, UPDATE, DELETE], &["PASS#*", "ERASED#*", "TALLY#*", "DUE#*"])),
+    call(
+        "forget",
+        (&[QUERY, GET], &["PASS#*", "ONCE#*", "REDEMPTION#*"]),
+        (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*", "ONCE#*", "REDEMPTION#*", "UPDATES#*"]),
+    ),
     call("history", (&[QUERY], &["PASS#*"]), NOTHING),
     call("intent", (&[GET], &["DUE#*"]), NOTHING),
-    call("issue", NOTHING, (&[PUT, UPDATE], &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*"])),
+    call(
+        "issue",
+        NOTHING,
+        (
+            &[PUT, UPDATE, CHECK],
+            &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*", "ERASED#*", "DUE#*"],
+        ),
+    ),
     call("keep_report", NOTHING, (&[UPDATE], &["REPORTS"])),
     call("holding", (&[GET], &["TYPE#*"]), NOTHING),
     call("key", (&[BATCH], &["KEY#*", "USED#*"]), NOTHING),
@@ -87,7 +106,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("registrations", (&[QUERY], &["PASS#*"]), NOTHING),
     call("registrations_of", (&[BATCH], &["PASS#*"]), NOTHING),
     call("revoke_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT, UPDATE], &["KEY#*", "KEYS#*"])),
-    call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "ONCE#*", "DUE#*"])),
+    call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "PASS#*", "ONCE#*", "DUE#*"])),
     call("spent", (&[BATCH], &["TALLY#*", "HOLDER#*"]), NOTHING),
     call("tell_once", (&[GET], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("template", (&[GET], &["TEMPLATE#*"]), NOTHING),
@@ -103,6 +122,9 @@ const KEYS: &[(&str, &str)] = &[
     ("items::pass_key(", "PASS#*"),
     ("items::pass_partition(", "PASS#*"),
     ("items::registration_key(", "PASS#*"),
+    ("items::answer_mark_key(", "PASS#*"),
+    ("items::update_mark_key(", "PASS#*"),
+    ("items::erased_key(", "ERASED#*"),
     ("diagnosed_key(", "PASS#*"),
     ("told_key(", "PASS#*"),
     ("items::device_partition(", "DEVICE#*"),
@@ -241,7 +263,7 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        let sorts = ["DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "VERSION"];
+        let sorts = ["ANSWER", "DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "UPDATE", "VERSION"];
         named.extend(partitions.filter(is_kind).filter(|kind| !sorts.contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();

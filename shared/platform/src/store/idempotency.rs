@@ -1,19 +1,20 @@
 //! Answers kept under idempotency keys, for 30 days.
 
+use passkit::identifiers::PassIdentity;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Key, Store,
+    Key, Store, items,
     transaction::{Condition, Outcome, Transaction},
 };
 use crate::{
     Fault,
-    idempotency::{Once, Recorded},
+    idempotency::{Once, Recorded, Tells},
 };
 
 /// An idempotency record, version 1.
 #[derive(Serialize, Deserialize)]
-struct OnceItem {
+pub(super) struct OnceItem {
     v: u8,
     request: String,
     status: u16,
@@ -22,8 +23,22 @@ struct OnceItem {
     expires_at: i64,
 }
 
-fn once_key(once: &Once) -> Key {
-    Key::new(format!("ONCE#{}#{}", once.merchant_id, once.key), "ONCE")
+/// A mark in a pass's partition that an answer tells of its holder, version 1. It goes with the answer.
+#[derive(Serialize)]
+struct AnswerMark {
+    v: u8,
+    expires_at: i64,
+}
+
+impl OnceItem {
+    /// The same request, answered so from now on.
+    pub(super) fn answering(self, status: u16, body: &str) -> OnceItem {
+        OnceItem { status, body: body.to_owned(), ..self }
+    }
+}
+
+pub(super) fn once_key(merchant_id: &str, key: &str) -> Key {
+    Key::new(format!("ONCE#{merchant_id}#{key}"), "ONCE")
 }
 
 impl Transaction {
@@ -38,14 +53,25 @@ impl Transaction {
         };
         let now = super::transaction::number(recorded.recorded_at.as_second());
         let free = Condition::holds("attribute_not_exists(pk) OR expires_at <= :now").with(":now", now);
-        self.put(&once_key(&recorded.once), &item, free)
+        self.put(&once_key(&recorded.once.merchant_id, &recorded.once.key), &item, free)
+    }
+
+    /// Marks in a pass's partition that this answer tells of its holder, if it does: an erasure finds it so.
+    pub(super) fn mark_answer(&mut self, identity: &PassIdentity, recorded: &Recorded) -> Result<(), Fault> {
+        match recorded.tells {
+            Tells::NothingPersonal => Ok(()),
+            Tells::OfHolder => {
+                let mark = AnswerMark { v: 1, expires_at: recorded.expires_at.as_second() };
+                self.put(&items::answer_mark_key(identity, &recorded.once.key), &mark, Condition::none())
+            }
+        }
     }
 }
 
 impl Store {
     /// The answer first given under this key, if it was given and is not too old.
     pub async fn recorded(&self, once: &Once, now: jiff::Timestamp) -> Result<Option<Recorded>, Fault> {
-        let item: Option<OnceItem> = self.get(&once_key(once)).await?;
+        let item: Option<OnceItem> = self.get(&once_key(&once.merchant_id, &once.key)).await?;
         let item = item.filter(|item| item.expires_at > now.as_second());
         item.map(|item| {
             let expires_at = jiff::Timestamp::from_second(item.expires_at)
@@ -56,6 +82,7 @@ impl Store {
                 body: item.body,
                 recorded_at: now,
                 expires_at,
+                tells: Tells::NothingPersonal,
             })
         })
         .transpose()

@@ -8,6 +8,7 @@ use domain::{LookKey, Pass, schedule::Edge};
 use jiff::Timestamp;
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{
     Event, Key, Store, fault, read,
@@ -116,6 +117,43 @@ pub enum Step {
         /// Where the page begins; none: at the first pass.
         place: Option<String>,
     },
+    /// Erase what is left of a pass, once its phones know that it is void or their time for that is over.
+    Erase {
+        /// Which pass.
+        identity: PassIdentity,
+        /// From then on whatever phones know.
+        #[serde(with = "domain::time::text")]
+        until: Timestamp,
+        /// How often it was looked whether they know.
+        looks: u32,
+    },
+    /// Erase what doors that were at work wrote about a pass that is gone.
+    EraseAgain {
+        /// Which pass.
+        identity: PassIdentity,
+        /// Whose.
+        merchant_id: String,
+        /// Of which campaign.
+        campaign_id: CampaignId,
+    },
+    /// Look whether a pass has been over for as long as its campaign keeps passes.
+    Retain {
+        /// Which pass.
+        identity: PassIdentity,
+        /// Since when its campaign keeps passes for so long; under another rule another intent looks.
+        #[serde(with = "domain::time::text")]
+        since: Timestamp,
+    },
+    /// Have every pass of a campaign looked at, since it keeps them for another time.
+    RetainCampaign {
+        /// Whose campaign.
+        merchant_id: String,
+        /// Which.
+        campaign_id: CampaignId,
+        /// Since when.
+        #[serde(with = "domain::time::text")]
+        since: Timestamp,
+    },
     /// Give a pass its next offer.
     NextOffer {
         /// Which pass.
@@ -150,7 +188,12 @@ impl Step {
             | Step::PushUnfetched { .. }
             | Step::PushCampaign { .. }
             | Step::PushMembers { .. } => true,
-            Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => false,
+            Step::NextOffer { .. }
+            | Step::ScheduledUpdate { .. }
+            | Step::Erase { .. }
+            | Step::EraseAgain { .. }
+            | Step::Retain { .. }
+            | Step::RetainCampaign { .. } => false,
         }
     }
 }
@@ -161,6 +204,14 @@ impl Intent {
         let sort = format!("{:013}#{}", due.as_millisecond(), random::id()?);
         let key = IntentKey { shard: random::below(SHARDS)?, sort };
         Ok(Intent { key, due, step, cursor: None, created: now, sent: None })
+    }
+
+    /// An intent of which there is one for each `name` and time: written twice, it is the same.
+    pub(crate) fn named(name: &str, due: Timestamp, step: Step, now: Timestamp) -> Intent {
+        let digest = Sha256::digest(name);
+        let shard = u32::from(digest[0]) % SHARDS;
+        let sort = format!("{:013}#{}", due.as_millisecond(), hex::encode(&digest[..12]));
+        Intent { key: IntentKey { shard, sort }, due, step, cursor: None, created: now, sent: None }
     }
 }
 

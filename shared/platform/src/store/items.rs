@@ -87,6 +87,23 @@ pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: 
     Key::new(members_partition(merchant_id, campaign_id, member_shard(identity)), member_sort(identity))
 }
 
+/// Where it is kept that a pass was erased: by a digest, since a serial number may say whose pass it was.
+pub(super) fn erased_key(identity: &PassIdentity) -> Key {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{}#{}", identity.pass_type_identifier, identity.serial_number));
+    Key::new(format!("ERASED#{}", hex::encode(digest)), "ERASED")
+}
+
+/// In a pass's partition: that an answer kept under this idempotency key tells of its holder.
+pub(super) fn answer_mark_key(identity: &PassIdentity, once_key: &str) -> Key {
+    Key::new(pass_partition(identity), format!("ANSWER#{once_key}"))
+}
+
+/// In a pass's partition: that a scheduled update is about it.
+pub(super) fn update_mark_key(identity: &PassIdentity, update_id: &str) -> Key {
+    Key::new(pass_partition(identity), format!("UPDATE#{update_id}"))
+}
+
 pub(super) fn template_partition(merchant_id: &str, template_id: &TemplateId) -> String {
     format!("TEMPLATE#{merchant_id}#{template_id}")
 }
@@ -151,6 +168,8 @@ pub(super) struct PassItem {
     /// JSON text, like holder data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<String>,
+    #[serde(default, with = "domain::time::optional_text", skip_serializing_if = "Option::is_none")]
+    erasing: Option<Timestamp>,
     #[serde(with = "domain::time::text")]
     created: Timestamp,
     #[serde(with = "domain::time::text")]
@@ -186,6 +205,7 @@ impl PassItem {
             greeting: pass.greeting,
             devices: pass.devices,
             active: (!pass.active.is_empty()).then(|| serde_json::json!(pass.active).to_string()),
+            erasing: pass.erasing_since,
             created: pass.created_at,
             updated: pass.updated_at,
         }
@@ -218,6 +238,7 @@ impl PassItem {
             greeting: self.greeting,
             devices: self.devices,
             active,
+            erasing_since: self.erasing,
             created_at: self.created,
             updated_at: self.updated,
         })

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Intent, IntentKey, Key, Knows, Page, Store,
+    Intent, IntentKey, Item, Key, Knows, Page, Store,
     campaigns::StoredCampaign,
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
@@ -74,6 +74,8 @@ pub enum EventKind {
     LinkRenewed,
     /// The link was revoked.
     LinkRevoked,
+    /// Its erasure began.
+    Erased,
 }
 
 /// One event of a pass's history.
@@ -166,7 +168,8 @@ impl Transaction {
             | EventKind::Offer
             | EventKind::Updated
             | EventKind::Personalized
-            | EventKind::Voided => 0,
+            | EventKind::Voided
+            | EventKind::Erased => 0,
             EventKind::Downloaded => 1,
             EventKind::Registered => 2,
             EventKind::Pushed => 3,
@@ -197,6 +200,7 @@ impl Transaction {
     pub(super) fn put_change(&mut self, before: &StoredPass, after: &Pass, change: &Change<'_>) -> Result<(), Fault> {
         if let Some(recorded) = change.recorded {
             self.put_recorded(recorded)?;
+            self.mark_answer(&after.identity, recorded)?;
         }
         self.put_pass(before, after)?;
         if change.barcode_used.is_some() {
@@ -265,14 +269,17 @@ impl Store {
         }))
     }
 
-    /// Makes a pass, with its link, its barcode and its place among its campaign's passes.
-    pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>) -> Result<Issued, Fault> {
+    /// Makes a pass, with its link, its barcode and its place among its campaign's passes, and the steps that follow.
+    pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>, then: &[Intent]) -> Result<Issued, Fault> {
         let mut transaction = Transaction::default();
         if let Some(recorded) = recorded {
             transaction.put_recorded(recorded)?;
+            transaction.mark_answer(&pass.identity, recorded)?;
         }
         let place_of_pass = transaction.len();
         transaction.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
+        // The serial number of an erased pass may still be on somebody's phone: it is never another's.
+        transaction.check(&items::erased_key(&pass.identity), Condition::absent())?;
         transaction.put_barcode(pass, None)?;
         if let Some(link) = &pass.link {
             transaction.put_link(&pass.identity, link)?;
@@ -281,9 +288,12 @@ impl Store {
         transaction.put(&member, &serde_json::json!({ "v": 1 }), Condition::none())?;
         transaction.put_event(&pass.identity, &Event::new(EventKind::Issued, pass.created_at, pass.version))?;
         transaction.tally(&pass.merchant_id, &pass.campaign_id, Happened::Issued)?;
+        transaction.put_intents(then)?;
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Issued::New,
-            Outcome::Refused(places) if places == [place_of_pass] => Issued::SerialNumberTaken,
+            Outcome::Refused(places) if places == [place_of_pass] || places == [place_of_pass + 1] => {
+                Issued::SerialNumberTaken
+            }
             Outcome::Refused(_) => Issued::AnsweredBefore,
         })
     }
@@ -338,11 +348,16 @@ impl Store {
         let (found, next) = self.page(page).await?;
         let mut events = Vec::with_capacity(found.len());
         for item in found {
-            let item: EventItem = read(item)?;
-            events.push(serde_json::from_str(&item.event).map_err(|error| Fault::new("reading an event", error))?);
+            events.push(read_event(item)?);
         }
         Ok((events, next))
     }
+}
+
+/// An event from its item.
+pub(super) fn read_event(item: Item) -> Result<Event, Fault> {
+    let item: EventItem = read(item)?;
+    serde_json::from_str(&item.event).map_err(|error| Fault::new("reading an event", error))
 }
 
 impl StoredPass {

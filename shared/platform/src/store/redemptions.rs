@@ -41,7 +41,7 @@ pub struct Reversal {
 
 /// A redemption item, version 1. Its parts are JSON text, like holder data.
 #[derive(Serialize, Deserialize)]
-struct RedemptionItem {
+pub(super) struct RedemptionItem {
     v: u8,
     #[serde(rename = "type")]
     pass_type: PassTypeIdentifier,
@@ -53,7 +53,7 @@ struct RedemptionItem {
     reversal: Option<String>,
 }
 
-fn redemption_key(merchant_id: &str, redemption_id: &str) -> Key {
+pub(super) fn redemption_key(merchant_id: &str, redemption_id: &str) -> Key {
     Key::new(format!("REDEMPTION#{merchant_id}#{redemption_id}"), "REDEMPTION")
 }
 
@@ -66,7 +66,7 @@ fn from_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
 }
 
 impl RedemptionItem {
-    fn new(redemption: &StoredRedemption) -> Result<RedemptionItem, Fault> {
+    pub(super) fn new(redemption: &StoredRedemption) -> Result<RedemptionItem, Fault> {
         let PassIdentity { pass_type_identifier, serial_number } = redemption.identity.clone();
         Ok(RedemptionItem {
             v: 1,

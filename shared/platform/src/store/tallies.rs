@@ -5,7 +5,7 @@
 //!
 //! | sort key | counts |
 //! |---|---|
-//! | `PASSES` | passes issued; installations that began, that the phone ended, that APNs ended |
+//! | `PASSES` | passes issued and erased; installations that began, that the phone ended, that APNs ended, that went with their pass |
 //! | `LIMITS` | redemptions of the campaign and of each offer, less those reversed: what limits ask |
 //! | `DAY#{day}#{offer}#{location}` | redemptions and reversals of that UTC day, offer and location |
 //! | `WALLET` | first fetches of a version, by how long they took |
@@ -39,6 +39,10 @@ pub(super) enum Happened {
     Installed,
     Removed,
     Unreachable,
+    /// An installation, with its pass.
+    Forgotten,
+    /// A pass.
+    Erased,
 }
 
 impl Happened {
@@ -48,6 +52,8 @@ impl Happened {
             Happened::Installed => "installed",
             Happened::Removed => "removed",
             Happened::Unreachable => "unreachable",
+            Happened::Forgotten => "forgotten",
+            Happened::Erased => "erased",
         }
     }
 }
@@ -81,6 +87,10 @@ pub struct Report {
     pub removed: u64,
     /// Of these, ended since APNs says that the device is gone.
     pub unreachable: u64,
+    /// Of these, forgotten with their pass.
+    pub forgotten: u64,
+    /// Passes erased.
+    pub erased: u64,
     /// First fetches of a version, by [`WALLET_BUCKETS`], and those that took longer.
     pub wallet: [u64; WALLET_BUCKETS.len() + 1],
     /// Redemptions, in the order of days, offers and locations.
@@ -141,8 +151,18 @@ impl Transaction {
         campaign_id: &CampaignId,
         happened: Happened,
     ) -> Result<(), Fault> {
+        self.tally_several(merchant_id, campaign_id, happened, 1)
+    }
+
+    pub(super) fn tally_several(
+        &mut self,
+        merchant_id: &str,
+        campaign_id: &CampaignId,
+        happened: Happened,
+        times: usize,
+    ) -> Result<(), Fault> {
         let key = shard_key(merchant_id, campaign_id, any_shard()?, "PASSES");
-        self.count(&key, Counting::default().add(happened.attribute(), 1))
+        self.count(&key, Counting::default().add(happened.attribute(), i64::try_from(times).unwrap_or(i64::MAX)))
     }
 
     /// Counts the first fetch of a version.
@@ -287,6 +307,8 @@ impl Store {
                 report.installed += count_of(item, Happened::Installed.attribute());
                 report.removed += count_of(item, Happened::Removed.attribute());
                 report.unreachable += count_of(item, Happened::Unreachable.attribute());
+                report.forgotten += count_of(item, Happened::Forgotten.attribute());
+                report.erased += count_of(item, Happened::Erased.attribute());
                 for (place, count) in report.wallet.iter_mut().enumerate() {
                     *count += count_of(item, &format!("bucket {place}"));
                 }

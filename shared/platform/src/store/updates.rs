@@ -1,10 +1,13 @@
 //! Scheduled updates: one item each, in a partition of their merchant.
 
-use domain::{Campaign, Pass, schedule::ScheduledUpdate};
+use domain::{
+    Campaign, Pass,
+    schedule::{ScheduledUpdate, Target},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CampaignChange, Event, EventKind, Intent, IntentKey, Key, Page, Store, StoredCampaign, StoredPass, read,
+    CampaignChange, Event, EventKind, Intent, IntentKey, Key, Page, Store, StoredCampaign, StoredPass, items, read,
     transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::{Fault, idempotency::Recorded};
@@ -54,7 +57,7 @@ pub enum UpdateWritten {
     Changed,
 }
 
-fn update_key(merchant_id: &str, update_id: &str) -> Key {
+pub(super) fn update_key(merchant_id: &str, update_id: &str) -> Key {
     Key::new(format!("UPDATES#{merchant_id}"), update_id)
 }
 
@@ -96,6 +99,14 @@ impl Store {
             transaction.put_recorded(recorded)?;
         }
         transaction.put_update(update, None)?;
+        if let Target::Pass(identity) = &update.target {
+            // What it says may be about the holder: an erasure finds it by these.
+            let mark = items::update_mark_key(identity, &update.update_id);
+            transaction.put(&mark, &serde_json::json!({ "v": 1 }), Condition::none())?;
+            if let Some(recorded) = recorded {
+                transaction.mark_answer(identity, recorded)?;
+            }
+        }
         transaction.put_intents(then)?;
         self.ended(transaction).await
     }

@@ -1,0 +1,120 @@
+//! Erasure and retention: when a pass has ended for good, and what it becomes when it is to be forgotten.
+//!
+//! A pass is erased in two steps: first it is void, without link, so that its phones can learn that it is worth nothing;
+//! then nothing is left of it but what was counted (`docs/decisions/0016`).
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    campaign::Campaign,
+    pass::{MissingOffer, Pass, PassState},
+};
+
+/// The longest `retentionDays`: ten years, which the longest book-keeping rules ask for.
+pub const MAXIMUM_RETENTION_DAYS: u32 = 3_653;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+impl Campaign {
+    /// How long a pass is kept after its end; `None`: until somebody erases it.
+    pub fn retention(&self) -> Option<SignedDuration> {
+        self.draft.retention_days.map(|days| DAY * i32::try_from(days).unwrap_or(i32::MAX))
+    }
+
+    /// When its last offer ends; `None` while some offer has no end.
+    fn ends_at(&self) -> Option<Timestamp> {
+        let ends: Option<Vec<Timestamp>> = self.draft.offers.iter().map(|offer| offer.redeemable_until).collect();
+        ends?.into_iter().max()
+    }
+}
+
+impl Pass {
+    /// When the pass ended, or will end if nothing happens to it; `None`: there is no end in sight.
+    pub fn ends_at(&self, campaign: &Campaign) -> Result<Option<Timestamp>, MissingOffer> {
+        let of_campaign = campaign.ends_at();
+        Ok(match &self.state {
+            PassState::Voided { voided_at, .. } => Some(*voided_at),
+            PassState::Finished => Some(self.updated_at),
+            PassState::Redeemed { .. } => of_campaign,
+            PassState::Redeemable => [self.expires_at(campaign)?, of_campaign].into_iter().flatten().min(),
+        })
+    }
+
+    /// When the campaign wants it erased, if its end is known.
+    pub fn erase_at(&self, campaign: &Campaign) -> Result<Option<Timestamp>, MissingOffer> {
+        let Some(kept) = campaign.retention() else { return Ok(None) };
+        Ok(self.ends_at(campaign)?.map(|end| end.checked_add(kept).unwrap_or(Timestamp::MAX)))
+    }
+
+    /// When to look next whether it is to be erased: when its campaign wants that, and not later than the time for which
+    /// passes are kept from now, since whatever ends it meanwhile happens after now. So looking is never late, and nobody
+    /// who changes a pass needs to think of it. `None`: its campaign keeps passes.
+    pub fn next_look(&self, campaign: &Campaign, now: Timestamp) -> Result<Option<Timestamp>, MissingOffer> {
+        let Some(kept) = campaign.retention() else { return Ok(None) };
+        // From the beginning of the hour, so that two chains of looks at one pass, should there ever be two, become one.
+        let hour = SignedDuration::from_secs(now.as_second().rem_euclid(3600));
+        let latest = (now - hour).checked_add(kept).unwrap_or(Timestamp::MAX);
+        Ok(Some(self.erase_at(campaign)?.map_or(latest, |wanted| wanted.clamp(now, latest))))
+    }
+
+    /// The first step of its erasure: void, if it was not, and without its link. `None` when it was taken before.
+    pub fn begin_erasure(&self, campaign: &Campaign, now: Timestamp) -> Option<Pass> {
+        if self.erasing_since.is_some() {
+            return None;
+        }
+        let void = self.void(campaign, None, now).unwrap_or_else(|| self.clone());
+        Some(Pass { link: None, erasing_since: Some(now), ..void })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pass::tests as passes;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn campaign(days: Option<u32>, until: Option<&str>) -> Campaign {
+        let mut campaign = passes::campaign(json!([
+            { "offerId": "first", "title": "First", "redeemableUntil": until },
+        ]));
+        campaign.draft.retention_days = days;
+        campaign
+    }
+
+    #[test]
+    fn a_pass_is_looked_at_in_time_whatever_ends_it() {
+        let (noon, week) = (at("2026-11-23T12:00:00Z"), at("2026-11-30T12:00:00Z"));
+        let endless = campaign(Some(7), None);
+        let pass = passes::pass(&endless, json!({}));
+        assert_eq!(pass.next_look(&campaign(None, None), noon).unwrap(), None);
+        // No end in sight: whatever ends it from now on is a week away from its erasure.
+        assert_eq!(pass.next_look(&endless, noon).unwrap(), Some(week));
+        // It ends in two days, and is gone in nine; the look before that is one more.
+        let ending = campaign(Some(7), Some("2026-11-25T12:00:00Z"));
+        assert_eq!(pass.next_look(&ending, noon).unwrap(), Some(week));
+        assert_eq!(pass.next_look(&ending, week).unwrap(), Some(at("2026-12-02T12:00:00Z")));
+        assert_eq!(pass.erase_at(&ending).unwrap(), Some(at("2026-12-02T12:00:00Z")));
+        // Long over.
+        let later = at("2027-01-01T00:00:00Z");
+        assert_eq!(pass.next_look(&ending, later).unwrap(), Some(later));
+    }
+
+    #[test]
+    fn erasing_voids_once() {
+        let campaign = campaign(None, None);
+        let noon = at("2026-11-23T12:00:00Z");
+        let pass = passes::pass(&campaign, json!({}));
+        let erased = pass.begin_erasure(&campaign, noon).unwrap();
+        assert!(matches!(erased.state, PassState::Voided { .. }) && erased.link.is_none());
+        assert_eq!((erased.version, erased.shown), (pass.version + 1, pass.shown + 1));
+        assert_eq!(erased.begin_erasure(&campaign, noon), None);
+        // What is void already looks the same, and no phone need know.
+        let void = pass.void(&campaign, Some("refunded".into()), noon).unwrap();
+        assert_eq!(void.begin_erasure(&campaign, noon).unwrap().shown, void.shown);
+    }
+}

@@ -1,0 +1,210 @@
+//! Erasing passes, by their merchant's word or when their campaign's `retentionDays` are over (`docs/decisions/0016`).
+//!
+//! [`begin`] makes a pass void and unknown to its merchant; [`rest`] forgets it once its phones know, or their time is
+//! up; [`again`], a minute later, forgets what doors that were at work wrote meanwhile. Each is an intent, so a crash
+//! anywhere is finished. [`look`] and [`look_at_campaign`] find what a campaign keeps no longer.
+
+use domain::{Campaign, Pass, Refusal};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    App, Fault, http,
+    store::{ATTEMPTS, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass, Written},
+};
+
+/// Seconds until it is looked whether phones know that a pass is void, and again; after the last, when their time is up.
+const LOOKS: [i64; 5] = [60, 300, 1800, 7200, 21_600];
+/// When it is looked once more for what was written about a pass that is gone: a door lives for 90 seconds at most.
+const AGAIN: SignedDuration = SignedDuration::from_secs(120);
+/// How long after a campaign's new rule its passes are looked at: who read the campaign before and issues by it, has done
+/// so by then.
+pub const SETTLED: SignedDuration = SignedDuration::from_secs(60);
+/// Pages of a campaign's passes worked in one round.
+const CAMPAIGN_PAGES: usize = 10;
+/// Intents written in one transaction, which holds a hundred writes.
+const FOLLOWING: usize = 90;
+
+/// Begins the erasure of a pass, carrying out the intent `done` if there is one. A pass that is being erased is left alone.
+pub async fn begin(
+    app: &App,
+    stored: &StoredPass,
+    campaign: &Campaign,
+    done: Option<&IntentKey>,
+    now: Timestamp,
+) -> Result<Written, Fault> {
+    let Some(pass) = stored.pass.begin_erasure(campaign, now) else { return Ok(Written::Done) };
+    let (carriers, _) = app.store.registrations(&pass.identity, None, 1).await?;
+    let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
+    let until = if carriers.is_empty() { now } else { now.checked_add(grace).unwrap_or(Timestamp::MAX) };
+    let due = next_look(now, until, 0);
+    let mut then = vec![Intent::new(due, Step::Erase { identity: pass.identity.clone(), until, looks: 0 }, now)?];
+    if pass.shown != stored.pass.shown {
+        then.push(Intent::new(now, Step::push(&pass), now)?);
+    }
+    let written = app.store.begin_erasure(stored, &pass, now, done, &then).await?;
+    if matches!(written, Written::Done) {
+        app.queues.send_after_commit(&then, now).await;
+    }
+    Ok(written)
+}
+
+fn next_look(now: Timestamp, until: Timestamp, looks: u32) -> Timestamp {
+    let wait = LOOKS.get(looks as usize).map(|seconds| SignedDuration::from_secs(*seconds));
+    wait.map_or(until, |wait| (now + wait).min(until)).max(now)
+}
+
+/// Whether a phone may still learn that the pass is void. Phones do not say who they are when they fetch, so of several
+/// it is not known which did.
+async fn phones_wait(app: &App, pass: &Pass, campaign: &Campaign) -> Result<bool, Fault> {
+    let (carriers, _) = app.store.registrations(&pass.identity, None, 2).await?;
+    let fetched = pass.fetched.is_some_and(|fetched| fetched >= pass.effective_version(campaign));
+    Ok(match carriers.len() {
+        0 => false,
+        1 => !fetched,
+        _ => true,
+    })
+}
+
+/// Erases what is left of a pass, unless its phones have time.
+pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    let Step::Erase { identity, until, looks } = &intent.step else { return Ok(()) };
+    let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
+        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+    };
+    let pass = &stored.pass;
+    if now < *until && phones_wait(app, pass, &campaign.campaign).await? {
+        let looks = looks + 1;
+        let step = Step::Erase { identity: identity.clone(), until: *until, looks };
+        let then = [Intent::new(next_look(now, *until, looks), step, now)?];
+        app.store.progress(intent, IntentProgress::Done, None, &then).await?;
+        app.queues.send_after_commit(&then, now).await;
+        return Ok(());
+    }
+    let answer = answer_from_now_on();
+    let whose = Forgotten {
+        identity,
+        merchant_id: &pass.merchant_id,
+        campaign_id: &pass.campaign_id,
+        answer: (answer.0, &answer.1),
+    };
+    if app.store.forget(whose).await? == Remains::More {
+        return go_on(app, intent, now).await;
+    }
+    app.packages.forget(identity).await?;
+    let (merchant_id, campaign_id) = (pass.merchant_id.clone(), pass.campaign_id.clone());
+    let step = Step::EraseAgain { identity: identity.clone(), merchant_id, campaign_id };
+    let then = [Intent::new(now + AGAIN, step, now)?];
+    app.store.finish_erasure(whose, &intent.key, &then, now).await?;
+    app.queues.send_after_commit(&then, now).await;
+    Ok(())
+}
+
+/// Erases what doors that were at work wrote about a pass that is gone.
+pub async fn again(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    let Step::EraseAgain { identity, merchant_id, campaign_id } = &intent.step else { return Ok(()) };
+    let answer = answer_from_now_on();
+    let whose = Forgotten { identity, merchant_id, campaign_id, answer: (answer.0, &answer.1) };
+    if app.store.forget(whose).await? == Remains::More {
+        return go_on(app, intent, now).await;
+    }
+    app.packages.forget(identity).await?;
+    app.store.progress(intent, IntentProgress::Done, None, &[]).await
+}
+
+/// Another round, in another message.
+async fn go_on(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    app.store.progress(intent, IntentProgress::Reached("begun".to_owned()), None, &[]).await?;
+    app.queues.send_after_commit(std::slice::from_ref(intent), now).await;
+    Ok(())
+}
+
+/// What a request whose answer told of the holder is answered from now on when it is repeated.
+fn answer_from_now_on() -> (u16, String) {
+    let (status, problem) = http::problem_of_refusal(Refusal::UnknownPass);
+    (status.as_u16(), problem.to_string())
+}
+
+/// The intent to look at a pass, if its campaign does not keep passes for ever. There is one for each pass and time.
+pub fn first_look(pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Option<Intent>, Fault> {
+    let Some(since) = campaign.retention_since else { return Ok(None) };
+    let Some(due) = pass.next_look(campaign, now)? else { return Ok(None) };
+    let identity = pass.identity.clone();
+    let name = format!("retain {} {}", identity.pass_type_identifier, identity.serial_number);
+    Ok(Some(Intent::named(&name, due, Step::Retain { identity, since }, now)))
+}
+
+/// Looks whether a pass is to be erased; if not yet, it will be looked at again in time.
+pub async fn look(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    let Step::Retain { identity, since } = &intent.step else { return Ok(()) };
+    for _ in 0..ATTEMPTS {
+        let found = app.store.pass_and_campaign(identity).await?;
+        let found = found.filter(|(stored, _)| stored.pass.erasing_since.is_none());
+        let found = found.filter(|(_, campaign)| campaign.campaign.retention_since == Some(*since));
+        let Some((stored, campaign)) = found else {
+            return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        };
+        if stored.pass.erase_at(&campaign.campaign)?.is_none_or(|at| now < at) {
+            let then: Vec<_> = first_look(&stored.pass, &campaign.campaign, now)?.into_iter().collect();
+            return app.store.progress(intent, IntentProgress::Done, None, &then).await;
+        }
+        match begin(app, &stored, &campaign.campaign, Some(&intent.key), now).await? {
+            Written::Done => return Ok(()),
+            Written::Changed | Written::AnsweredBefore => {}
+        }
+    }
+    Err(Fault::contradiction("a pass changed too often for its erasure to begin"))
+}
+
+/// The intent to look at every pass of a campaign that keeps them for another time than `before`.
+pub fn look_at_all(before: Option<&Campaign>, after: &Campaign, now: Timestamp) -> Result<Option<Intent>, Fault> {
+    let unchanged = before.is_some_and(|before| before.retention_since == after.retention_since);
+    let Some(since) = after.retention_since.filter(|_| before.is_some() && !unchanged) else { return Ok(None) };
+    let (merchant_id, campaign_id) = (after.merchant_id.clone(), after.campaign_id.clone());
+    Intent::new(now + SETTLED, Step::RetainCampaign { merchant_id, campaign_id, since }, now).map(Some)
+}
+
+/// Walks the passes of a campaign, some pages a round, and leaves each an intent to be looked at.
+pub async fn look_at_campaign(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
+    let Step::RetainCampaign { merchant_id, campaign_id, since } = &intent.step else { return Ok(()) };
+    let campaign = app.store.campaign(merchant_id, campaign_id).await?;
+    let Some(campaign) = campaign.filter(|campaign| campaign.campaign.retention_since == Some(*since)) else {
+        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+    };
+    let mut place = intent.cursor.clone();
+    let mut then = Vec::new();
+    for _ in 0..CAMPAIGN_PAGES {
+        let page = app.store.members(merchant_id, campaign_id, place.as_deref(), MembersLimit::WHOLE).await?;
+        for stored in page.0 {
+            then.extend(first_look(&stored.pass, &campaign.campaign, now)?);
+        }
+        place = page.1;
+        if place.is_none() {
+            break;
+        }
+    }
+    for some in then.chunks(FOLLOWING) {
+        app.store.add_intents(some).await?;
+    }
+    let goes_on = place.is_some();
+    app.store.progress(intent, place.map_or(IntentProgress::Done, IntentProgress::Reached), None, &[]).await?;
+    if goes_on {
+        then.push(intent.clone());
+    }
+    app.queues.send_after_commit(&then, now).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones_are_given_time_and_not_more() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let later = |seconds| now + SignedDuration::from_secs(seconds);
+        assert_eq!(next_look(now, now, 0), now);
+        assert_eq!(next_look(now, later(30), 0), later(30));
+        assert_eq!(next_look(now, later(86_400), 0), later(60));
+        assert_eq!(next_look(now, later(86_400), 5), later(86_400));
+    }
+}
