@@ -365,6 +365,10 @@ mod tests {
         r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":["redeemable:o"],"overSeconds":600}"#,
         r#"{"step":"push-members","merchantId":"m","campaignId":"c","looks":[],"place":null}"#,
         r#"{"step":"scheduled-update","merchantId":"m","updateId":"u","occurrence":3,"edge":"begin"}"#,
+        r#"{"step":"erase","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"until":"2026-11-23T12:00:15.000Z","looks":1}"#,
+        r#"{"step":"erase-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"merchantId":"m","campaignId":"c"}"#,
+        r#"{"step":"retain","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"since":"2026-11-23T12:00:15.000Z"}"#,
+        r#"{"step":"retain-campaign","merchantId":"m","campaignId":"c","since":"2026-11-23T12:00:15.000Z"}"#,
         r#"{"step":"next-offer","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"due":"2026-11-23T12:00:15.000Z"}"#,
     ];
 
@@ -381,9 +385,13 @@ mod tests {
                 Step::PushMembers { .. } => "push-members",
                 Step::ScheduledUpdate { .. } => "scheduled-update",
                 Step::NextOffer { .. } => "next-offer",
+                Step::Erase { .. } => "erase",
+                Step::EraseAgain { .. } => "erase-again",
+                Step::Retain { .. } => "retain",
+                Step::RetainCampaign { .. } => "retain-campaign",
             })
             .collect();
         // A new kind needs an arm above, and so a line among those written.
-        assert_eq!(kinds.len(), 7, "{kinds:?}");
+        assert_eq!(kinds.len(), 11, "{kinds:?}");
     }
 }
