@@ -18,7 +18,12 @@ const URL: &str = "https://passes.example";
 /// What somebody is told stays something to read, however much was wrong.
 pub(super) fn readable(problems: &[Problem]) {
     for Problem { path, message } in problems {
-        assert!(!message.is_empty() && message.len() <= 2048 && path.len() <= 2048, "{}, {}", path.len(), message.len());
+        assert!(
+            !message.is_empty() && message.len() <= 4100 && path.len() <= 2052,
+            "{}, {}",
+            path.len(),
+            message.len()
+        );
     }
 }
 
