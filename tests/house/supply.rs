@@ -27,7 +27,7 @@ const LICENCES: [&str; 9] = [
 /// The only place that crates come from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// TLS that we do not want beside rustls. `openssl` signs packages and speaks no TLS here.
-const OTHER_TLS: [&str; 6] = ["native-tls", "boring", "s2n-tls", "tokio-openssl", "hyper-openssl", "openssl-probe-sys"];
+const OTHER_TLS: [&str; 5] = ["native-tls", "boring", "s2n-tls", "tokio-openssl", "hyper-openssl"];
 
 fn metadata() -> &'static Value {
     static METADATA: OnceLock<Value> = OnceLock::new();
