@@ -35,8 +35,11 @@ fn folder(pass: &Value, strings: Option<&str>) -> Vec<u8> {
     const ICON: &[u8] = include_bytes!("icon.png");
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let pass = pass.to_string();
-    let files =
-        [("pass.json", Some(pass.as_bytes())), ("icon.png", Some(ICON)), ("de.lproj/pass.strings", strings.map(str::as_bytes))];
+    let files = [
+        ("pass.json", Some(pass.as_bytes())),
+        ("icon.png", Some(ICON)),
+        ("de.lproj/pass.strings", strings.map(str::as_bytes)),
+    ];
     for (path, content) in files {
         let Some(content) = content else { continue };
         archive.start_file(path, SimpleFileOptions::default()).expect("a new name");

@@ -36,7 +36,8 @@ fn authorization(text: &str) {
 fn registration(body: &[u8]) {
     if let Ok(token) = parse_registration(body) {
         // It becomes a path of a request to APNs.
-        assert!(!token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte);
+        assert!(!token.expose().is_empty() && token.expose().bytes().all(plain));
     }
 }
 
@@ -83,7 +84,9 @@ fn tag(bytes: &[u8]) {
     for changed in 0..current.len().min(3) {
         let mut later = current.clone();
         later[changed].effective_version.version += 1;
-        let Listed::Passes { serial_numbers, .. } = list(Some(&last_updated), &later) else { panic!("an update is lost") };
+        let Listed::Passes { serial_numbers, .. } = list(Some(&last_updated), &later) else {
+            panic!("an update is lost")
+        };
         assert!(serial_numbers.contains(&later[changed].serial_number), "an update is lost");
     }
 }
@@ -98,8 +101,8 @@ fn enrolment(body: &[u8]) {
 
 fn identifiers(text: &str) {
     fn plain(name: &str) {
-        // Each is part of a key of the table, whose parts are divided by `#`, and of a path.
-        assert!(!name.is_empty() && name.len() <= 1024 && !name.contains(['#', '/', '\0', '\n']), "{name:?}");
+        // Each is part of a key of the table, whose parts are divided by `#`.
+        assert!(!name.is_empty() && name.len() <= 256 && !name.contains(['#', '\0', '\n']), "{name:?}");
     }
     if let Ok(device) = text.parse::<DeviceLibraryIdentifier>() {
         plain(device.as_str());

@@ -12,5 +12,6 @@ mod queues;
 mod routes;
 mod sources;
 mod state;
+mod supply;
 mod template;
 mod variables;

@@ -152,8 +152,8 @@ fn sound(target: &Target) -> Vec<Request> {
         phone("POST", registration.clone(), Body::Json(json!({ "pushToken": "ab".repeat(32) }))),
         phone("DELETE", registration, Body::None),
         phone("GET", format!("/devices/device-1/registrations/{PASS_TYPE}?passesUpdatedSince=AQAB"), Body::None),
-        phone("GET", format!("{path}"), Body::None),
-        phone("HEAD", format!("{path}"), Body::None),
+        phone("GET", path.clone(), Body::None),
+        phone("HEAD", path.clone(), Body::None),
         phone("POST", "/log".to_owned(), Body::Json(json!({ "logs": [line, "something else"] }))),
         phone(
             "POST",

@@ -61,3 +61,31 @@ async fn registering_the_same_again_changes_nothing_and_answers_200() {
     phone.was_content();
     world.end().await;
 }
+
+/// Some phones register hundreds of times under ever new device ids (peers, "one bad phone"): APNs is called once for each
+/// phone, and all of its registrations end together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_under_many_names_is_pushed_once() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    for number in 0..30 {
+        let device = format!("name-{number}");
+        let of = Registration { device: &device, pass_type: &pass.pass_type, serial: &pass.serial };
+        world.web_service().register(of, Some(&authorization), phone.push_token()).await.expect(201);
+    }
+    assert_eq!(office.get(&pass).await["devices"], 31);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    let pushed = || async { office.history(&pass).await.iter().filter(|kind| *kind == "pushed").count() };
+    world.until("the round of pushes is over", pushed, |rounds| *rounds == 1).await;
+    let to_it = world.apns().pushes().into_iter().filter(|push| push.token == phone.push_token()).count();
+    assert_eq!(to_it, 1, "one phone, one push");
+
+    world.apns().answer(phone.push_token(), 400, "BadDeviceToken", None);
+    office.void(&pass).await.expect(200);
+    world.until("all names are gone", || office.get(&pass), |pass| pass["devices"] == 0).await;
+    phone.was_content();
+    world.end().await;
+}

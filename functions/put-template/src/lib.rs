@@ -5,7 +5,11 @@ use domain::{Campaign, campaign::Composition, campaign::TemplateVersion};
 use http::{Response, StatusCode, header};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
-use passkit::{identifiers::TemplateId, problem::Problem, template::Template};
+use passkit::{
+    identifiers::TemplateId,
+    problem::{Problem, note},
+    template::Template,
+};
 use platform::{
     App, Audience, Function, Handler,
     function::path_parameter,
@@ -24,6 +28,9 @@ pub const FUNCTION: Function = Function {
 
 /// Campaigns made from one template: each is up to two writes of a transaction's hundred, and all change together.
 const CAMPAIGNS_LIMIT: usize = 45;
+
+/// Bytes of all their records. A transaction has 4 MB, names and numbers included.
+const RECORDS_BYTES: usize = 3_500_000;
 
 /// 201 for new content, 200 for the content that is newest already.
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
@@ -102,11 +109,18 @@ fn follow(
                 }
                 followed.push((composed.campaign, then));
             }
-            Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
-                path: format!("/campaigns/{}{}", campaign.campaign_id, problem.path),
-                message: problem.message,
-            })),
+            Err(found) => {
+                for problem in found {
+                    let path = format!("/campaigns/{}{}", campaign.campaign_id, problem.path);
+                    note(&mut problems, Problem::new(path, problem.message));
+                }
+            }
         }
+    }
+    let size = |(campaign, _): &(Campaign, _)| serde_json::to_vec(campaign).map_or(0, |record| record.len());
+    if followed.iter().map(size).sum::<usize>() > RECORDS_BYTES {
+        let message = format!("the campaigns made from this template have more than {RECORDS_BYTES} bytes together");
+        note(&mut problems, Problem::new("/templateId", message));
     }
     if problems.is_empty() { Ok(followed) } else { Err(Failure::Invalid(problems)) }
 }

@@ -1,6 +1,9 @@
 //! Telling devices to ask: what a push worker does with one page of registrations.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use domain::Pass;
 use futures_util::{StreamExt, stream};
@@ -144,16 +147,16 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
     let identity = identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {topic}")))?;
     let apns = app.apns()?;
     let expiration = now + KEPT_BY_APNS;
-    let pushes = apple.into_iter().map(|registration| {
+    let pushes = phones(apple).into_iter().map(|(registration, names)| {
         let identity = &identity;
         async move {
             let push = Push::new(&registration.push_token, topic, expiration);
             let outcome = apns.push(identity, &push).await;
-            (registration, outcome)
+            (registration, names, outcome)
         }
     });
     let mut outcomes = stream::iter(pushes).buffer_unordered(IN_FLIGHT);
-    while let Some((registration, outcome)) = outcomes.next().await {
+    while let Some((registration, names, outcome)) = outcomes.next().await {
         let ended = match outcome {
             PushOutcome::Accepted { apns_id } => {
                 tracing::info!(topic = %topic, apns_id, "push accepted");
@@ -188,10 +191,35 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
             }
         };
         if ended {
-            app.store.unregister(&pass.identity, &registration, Departure::Unreachable, now).await?;
-            sent.ended += 1;
+            for registration in std::iter::once(&registration).chain(&names) {
+                app.store.unregister(&pass.identity, registration, Departure::Unreachable, now).await?;
+                sent.ended += 1;
+            }
         }
     }
     sent.count(now);
     Ok(sent)
+}
+
+/// Each phone once: its newest registration, and those under other names with the same push token. Some phones register
+/// hundreds of times under ever new names; APNs is not to be called for each, nor the phone woken.
+fn phones(registrations: Vec<Registration>) -> Vec<(Registration, Vec<Registration>)> {
+    let mut by_token: HashMap<String, (Registration, Vec<Registration>)> = HashMap::new();
+    for registration in registrations {
+        match by_token.entry(registration.push_token.expose().to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert((registration, Vec::new()));
+            }
+            Entry::Occupied(mut place) => {
+                let (newest, others) = place.get_mut();
+                let older = if registration.registered_at > newest.registered_at {
+                    std::mem::replace(newest, registration)
+                } else {
+                    registration
+                };
+                others.push(older);
+            }
+        }
+    }
+    by_token.into_values().collect()
 }
