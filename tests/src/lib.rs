@@ -15,6 +15,7 @@ pub mod back_office;
 pub mod iphone;
 mod listing;
 mod lock_screen;
+pub mod meter;
 pub mod package;
 pub mod template_folder;
 pub mod till;

@@ -49,6 +49,7 @@ mod schemes;
 mod spread_pushes;
 mod templates;
 mod two_phones;
+mod units;
 mod void;
 mod welcome;
 mod windows;

@@ -25,7 +25,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let found = app.store.pass_on_device(&identity, &device).await?;
     let found = found.filter(|found| found.stored.pass.authentication_token == token).ok_or(Failure::Unauthorised)?;
     if let Some(registration) = found.registration {
-        app.store.unregister(&identity, &registration, Departure::Removed, now).await?;
+        app.store.unregister(&identity, Some(found.stored), &registration, Departure::Removed, now).await?;
     }
     Ok(answer::empty(StatusCode::OK))
 }

@@ -2,7 +2,7 @@
 
 use domain::{Pass, Redemption};
 use jiff::{SignedDuration, Timestamp};
-use passkit::{identifiers::PassIdentity, secrets::Barcode, update_tag::EffectiveVersion};
+use passkit::{identifiers::PassIdentity, update_tag::EffectiveVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -235,15 +235,6 @@ impl Store {
         Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
     }
 
-    /// The pass a barcode belongs to, among this merchant's.
-    pub async fn find_barcode(&self, merchant_id: &str, barcode: &Barcode) -> Result<Option<FoundBarcode>, Fault> {
-        let item: Option<BarcodeItem> = self.get(&items::barcode_key(merchant_id, barcode)).await?;
-        Ok(item.map(|BarcodeItem { pass_type, serial, used, .. }| FoundBarcode {
-            identity: PassIdentity { pass_type_identifier: pass_type, serial_number: serial },
-            used,
-        }))
-    }
-
     /// Makes a pass, with its link, its barcode and its place among its campaign's passes.
     pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>) -> Result<Issued, Fault> {
         let mut transaction = Transaction::default();
@@ -321,6 +312,13 @@ impl Store {
             events.push(serde_json::from_str(&item.event).map_err(|error| Fault::new("reading an event", error))?);
         }
         Ok((events, next))
+    }
+}
+
+impl From<BarcodeItem> for FoundBarcode {
+    fn from(item: BarcodeItem) -> FoundBarcode {
+        let identity = PassIdentity { pass_type_identifier: item.pass_type, serial_number: item.serial };
+        FoundBarcode { identity, used: item.used }
     }
 }
 
