@@ -73,9 +73,8 @@ fn passes(effort: Effort) {
     println!("## Passes ({size} bytes each)\n");
     println!("| what | CPU us | per CPU second | wall us | of its limit |\n|---|---|---|---|---|");
     let row = |one: &Measured, limit: Option<&Measured>| {
-        let ratio = limit.map_or("1".to_owned(), |limit| {
-            format!("{:.3}", limit.cpu.as_secs_f64() / one.cpu.as_secs_f64())
-        });
+        let ratio =
+            limit.map_or("1".to_owned(), |limit| format!("{:.3}", limit.cpu.as_secs_f64() / one.cpu.as_secs_f64()));
         let per_second = one.per_cpu_second();
         println!("| {} | {} | {per_second:.0} | {} | {ratio} |", one.name, micros(one.cpu), micros(one.wall));
     };

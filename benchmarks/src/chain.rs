@@ -40,7 +40,8 @@ impl Identity {
 
     /// Writes it down for other processes.
     pub fn keep(&self, directory: &Path) {
-        let parts = [("root", &self.root), ("wwdr", &self.wwdr), ("certificate", &self.certificate), ("key", &self.key)];
+        let parts =
+            [("root", &self.root), ("wwdr", &self.wwdr), ("certificate", &self.certificate), ("key", &self.key)];
         for (name, pem) in parts {
             std::fs::write(directory.join(name).with_extension("pem"), pem).unwrap();
         }

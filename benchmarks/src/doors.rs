@@ -160,10 +160,8 @@ async fn subject(world: &World) -> Subject {
 /// A pass that nobody downloaded: no package of it is cached.
 async fn unseen(world: &World) -> Subject {
     let pass = world.back_office().issue_of("fixture", "Ada").await;
-    let identity = PassIdentity {
-        pass_type_identifier: PASS_TYPE.parse().unwrap(),
-        serial_number: pass.serial.parse().unwrap(),
-    };
+    let identity =
+        PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
     let stored = world.local().app().store.pass(&identity).await.unwrap().unwrap();
     let authorization = format!("ApplePass {}", stored.pass.authentication_token.expose());
     let (held, device) = (String::new(), "u".repeat(32));

@@ -6,20 +6,13 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use cpu_time::ThreadTime;
 use jiff::Timestamp;
-use passkit::{
-    identifiers::PassIdentity,
-    secrets::PushToken,
-    web_service::ClientKind,
-};
+use passkit::{identifiers::PassIdentity, secrets::PushToken, web_service::ClientKind};
 use passloop_local::function;
 use passloop_tests::{
     back_office::PASS_TYPE,
     world::{World, root_certificate},
 };
-use platform::{
-    App,
-    store::Registration,
-};
+use platform::{App, store::Registration};
 use serde_json::json;
 use tokio::runtime::Runtime;
 

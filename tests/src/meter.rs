@@ -74,7 +74,10 @@ impl Metered {
             let upstream = endpoint.take().expect("an embedded part has an endpoint");
             let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
             *endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
-            servers.spawn(serve(listener, Arc::new(Meter { part, upstream, http: Client::new(), written: Arc::clone(&written) })));
+            servers.spawn(serve(
+                listener,
+                Arc::new(Meter { part, upstream, http: Client::new(), written: Arc::clone(&written) }),
+            ));
         }
         let sdk = platform::app::sdk_config(&config.aws);
         Metered { app: App::new(config, &sdk), written, _servers: servers }

@@ -24,7 +24,15 @@ struct Doors {
 }
 
 impl Doors {
-    async fn phone(&self, door: &str, method: Method, device: &str, of: (&Issued, &str), since: Option<&str>, body: Value) -> StatusCode {
+    async fn phone(
+        &self,
+        door: &str,
+        method: Method,
+        device: &str,
+        of: (&Issued, &str),
+        since: Option<&str>,
+        body: Value,
+    ) -> StatusCode {
         let (pass, authorization) = of;
         let parameters = [
             ("deviceLibraryIdentifier", device),
@@ -47,9 +55,8 @@ impl Doors {
         let reading = self.metered.read();
         let Reading { table_calls, read_units, write_units, objects_read, objects_written, queue_calls, .. } = &reading;
         let objects = format!("{objects_read} / {objects_written}");
-        self.rows.push(format!(
-            "| {what} | {table_calls} | {read_units} | {write_units} | {objects} | {queue_calls} |"
-        ));
+        self.rows
+            .push(format!("| {what} | {table_calls} | {read_units} | {write_units} | {objects} | {queue_calls} |"));
         reading
     }
 }
@@ -119,7 +126,9 @@ async fn what_every_door_asks_for_is_what_the_page_says() {
     doors.metered.drop_messages();
 
     // The pushes of one redemption: one device, and many.
-    for (devices, what) in [(1, "`push-updates`, a pass on one device"), (MANY, "`push-updates`, a pass on 100 devices")] {
+    for (devices, what) in
+        [(1, "`push-updates`, a pass on one device"), (MANY, "`push-updates`, a pass on 100 devices")]
+    {
         let (pass, phone) = doors.world.customer("Joan").await;
         let authorization = phone.authorization(&pass.serial);
         let of = (&pass, authorization.as_str());

@@ -134,13 +134,7 @@ enum Found {
 /// The answer given under the key, else the pass that is named; the barcode of an earlier offer of it redeems nothing.
 /// A pass named by its identity is read together with the answer, in one round trip, a barcode in one more: whose it is
 /// stands in an item of its own.
-async fn find(
-    app: &App,
-    merchant: &Merchant,
-    once: &Once,
-    named: &Named,
-    now: Timestamp,
-) -> Result<Found, Failure> {
+async fn find(app: &App, merchant: &Merchant, once: &Once, named: &Named, now: Timestamp) -> Result<Found, Failure> {
     let (recorded, found, barcode, used) = match named {
         Named::Identity(identity) => {
             let (recorded, found) = app.store.recorded_and_pass(once, identity, now).await?;

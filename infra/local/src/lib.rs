@@ -26,7 +26,7 @@ pub mod template;
 mod test_app;
 
 pub use clock::Clock;
-pub use functions::function;
 pub use description::{ApnsDescription, AwsEndpoints, LocalJson};
+pub use functions::function;
 pub use sample::SamplePass;
 pub use start::{Local, Options, Persistence, Sample, Schedule, StartError};

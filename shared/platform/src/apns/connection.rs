@@ -78,11 +78,9 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// An open connection; clones send over the same one. It closes when the last clone is dropped and answered.
-#[derive(Clone)]
+/// An open connection. It closes when it is dropped and everything under way is answered.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
-    /// Of this connection alone, so it tells connections apart too.
     life: Arc<Life>,
 }
 
@@ -119,10 +117,6 @@ impl Connection {
     /// False once it has ended.
     pub(super) fn takes_pushes(&self) -> bool {
         !self.life.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.life, &other.life)
     }
 }
 
