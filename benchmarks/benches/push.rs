@@ -1,11 +1,14 @@
-//! Pushes through `platform::apns` against a stand-in over loopback TLS.
+//! Pushes through `platform::apns` against a stand-in over loopback TLS, and the push worker's whole page.
 
 #![allow(missing_docs, reason = "criterion's macros document nothing")]
 
-use std::time::Duration;
-
 use criterion::{Criterion, Throughput, criterion_group};
-use passloop_benchmarks::{chain::Identity, pushes::Pusher, stand_in};
+use passloop_benchmarks::{
+    chain::Identity,
+    pushes::Pusher,
+    stand_in,
+    worker::{PAGE, Worker},
+};
 
 /// Pushes of one iteration.
 const BATCH: usize = 1000;
@@ -14,19 +17,17 @@ fn push(criterion: &mut Criterion) {
     let identity = Identity::make();
     let pusher = Pusher::start(&identity);
     let mut group = criterion.benchmark_group("push");
-    group.throughput(Throughput::Elements(BATCH as u64)).measurement_time(Duration::from_secs(5));
+    group.throughput(Throughput::Elements(BATCH as u64));
     for in_flight in [1, 100, 1000] {
-        group
-            .bench_function(format!("{in_flight} in flight"), |bencher| bencher.iter(|| pusher.send(BATCH, in_flight)));
+        let name = format!("{in_flight} in flight");
+        group.bench_function(name, |bencher| bencher.iter(|| pusher.send(BATCH, in_flight)));
     }
-    if std::env::var_os("PUSH_ROUNDS").is_some() {
-        for in_flight in [1, 100, 256, 1000] {
-            let count = if in_flight == 1 { 20_000 } else { 200_000 };
-            for _ in 0..3 {
-                println!("{in_flight}: {:?}", pusher.send(count, in_flight));
-            }
-        }
-    }
+    group.finish();
+
+    let worker = Worker::start();
+    let mut group = criterion.benchmark_group("push-updates");
+    group.throughput(Throughput::Elements(PAGE.into()));
+    group.bench_function("a page of registrations", |bencher| bencher.iter(|| worker.page()));
     group.finish();
 }
 

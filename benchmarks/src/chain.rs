@@ -1,56 +1,72 @@
 //! Certificates for a run: a throw-away chain shaped like Apple's, and one for the APNs stand-in.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
 
 use openssl::{
     asn1::{Asn1Integer, Asn1Time},
     bn::BigNum,
     hash::MessageDigest,
-    pkey::PKey,
+    pkey::{PKey, Private},
     rsa::Rsa,
     x509::{X509, X509Name, extension::SubjectAlternativeName},
 };
 use passkit::signing::SigningIdentity;
 use passloop_local::certificates::{Chain, make_chain};
-use tempfile::TempDir;
 
 use crate::fixture::{PASS_TYPE, TEAM};
 
-/// A pass certificate with its chain, in a directory as `SIGNING_IDENTITIES=file:` wants it.
+/// A pass certificate with its key and chain, PEM.
 pub struct Identity {
-    /// The directory, removed when this is dropped.
-    pub directory: TempDir,
-    chain: Chain,
+    root: Vec<u8>,
+    wwdr: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Identity {
     /// Makes one; RSA keys take a moment.
     pub fn make() -> Identity {
-        let chain = make_chain(PASS_TYPE, TEAM).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        chain.write(directory.path()).unwrap();
-        Identity { directory, chain }
+        let Chain { root, wwdr, pass } = make_chain(PASS_TYPE, TEAM).unwrap();
+        Identity {
+            root: root.certificate_pem().unwrap(),
+            wwdr: wwdr.certificate_pem().unwrap(),
+            certificate: pass.certificate_pem().unwrap(),
+            key: pass.key().private_key_to_pem_pkcs8().unwrap(),
+        }
+    }
+
+    /// Writes it down for other processes.
+    pub fn keep(&self, directory: &Path) {
+        let parts =
+            [("root", &self.root), ("wwdr", &self.wwdr), ("certificate", &self.certificate), ("key", &self.key)];
+        for (name, pem) in parts {
+            std::fs::write(directory.join(name).with_extension("pem"), pem).unwrap();
+        }
+    }
+
+    /// As it was written down.
+    pub fn kept(directory: &Path) -> Identity {
+        let read = |name: &str| std::fs::read(directory.join(name).with_extension("pem")).unwrap();
+        Identity { root: read("root"), wwdr: read("wwdr"), certificate: read("certificate"), key: read("key") }
     }
 
     /// As the service loads it.
     pub fn signing(&self) -> SigningIdentity {
-        let (leaf, key) = (self.chain.pass.certificate_pem().unwrap(), self.key_pem());
-        let wwdr = self.chain.wwdr.certificate_pem().unwrap();
-        SigningIdentity::from_parts(&leaf, &key, None, &[wwdr], jiff::Timestamp::now()).unwrap()
+        let intermediates = std::slice::from_ref(&self.wwdr);
+        SigningIdentity::from_parts(&self.certificate, &self.key, None, intermediates, jiff::Timestamp::now()).unwrap()
     }
 
     /// The key alone, to measure raw signatures with.
-    pub fn key(&self) -> PKey<openssl::pkey::Private> {
-        PKey::private_key_from_pem(&self.key_pem()).unwrap()
+    pub fn key(&self) -> PKey<Private> {
+        PKey::private_key_from_pem(&self.key).unwrap()
     }
 
     /// PEM of the root that client certificates lead to.
-    pub fn root_pem(&self) -> Vec<u8> {
-        self.chain.root.certificate_pem().unwrap()
-    }
-
-    fn key_pem(&self) -> Vec<u8> {
-        self.chain.pass.key().private_key_to_pem_pkcs8().unwrap()
+    pub fn root_pem(&self) -> &[u8] {
+        &self.root
     }
 }
 

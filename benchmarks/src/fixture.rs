@@ -1,10 +1,14 @@
 //! The pass that everything is measured with: a coupon like a shop's, 239 KB, most of it nine images.
 
-use std::io::{Cursor, Write};
+use std::{
+    io::{Cursor, Write},
+    path::Path,
+};
 
 use passkit::{
     identifiers::SerialNumber,
     look::{Inputs, Look, LookPlan, Redeemability},
+    package::Rendered,
     personalization::Personalization,
     secrets::{AuthenticationToken, Barcode},
     signing::SigningIdentity,
@@ -19,12 +23,43 @@ pub const PASS_TYPE: &str = "pass.com.example.test";
 pub const TEAM: &str = "TEAMID1234";
 
 /// Name, size in points, and of how many pixels one has noise: together with the gradients 236 KB.
-const IMAGES: [(&str, u32, u32, u32); 3] = [("icon", 29, 29, 3), ("logo", 160, 50, 4), ("strip", 375, 123, 5)];
+const IMAGES: [(&str, u32, u32, u32); 3] = [("icon", 29, 29, 4), ("logo", 160, 50, 6), ("strip", 375, 123, 8)];
 
 /// The `.pass` folder, zipped as a merchant uploads it.
 pub fn template_zip() -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for (path, bytes) in files(&pass_json()) {
+        writer.start_file(path, options).unwrap();
+        writer.write_all(&bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// The same as a folder, with what the service would have filled in: for builders that know no placeholders.
+pub fn write_folder(folder: &Path) {
+    let mut pass = pass_json();
+    for (key, value) in [
+        ("passTypeIdentifier", PASS_TYPE),
+        ("teamIdentifier", TEAM),
+        ("serialNumber", "pass-0"),
+        ("authenticationToken", TOKEN),
+        ("webServiceURL", "https://passes.example.com"),
+    ] {
+        pass[key] = value.into();
+    }
+    let filled = pass.to_string().replace("{{ pass.barcode }}", BARCODE).replace("{{ holder.name }}", HOLDER);
+    let filled = filled.replace("{{ offer.title }}", OFFER).replace("{{ pass.serialNumber }}", "pass-0");
+    for (path, bytes) in files(&serde_json::from_str(&filled).unwrap()) {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+fn files(pass: &Value) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![
-        ("pass.json".to_owned(), pass_json().to_string().into_bytes()),
+        ("pass.json".to_owned(), pass.to_string().into_bytes()),
         ("en.lproj/pass.strings".to_owned(), STRINGS.as_bytes().to_vec()),
     ];
     for (name, width, height, noise) in IMAGES {
@@ -32,14 +67,13 @@ pub fn template_zip() -> Vec<u8> {
             files.push((format!("{name}{suffix}.png"), image(width * scale, height * scale, noise)));
         }
     }
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for (path, bytes) in files {
-        writer.start_file(path, options).unwrap();
-        writer.write_all(&bytes).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
+    files
 }
+
+const TOKEN: &str = "vxwxd7J8AlNNFPS8k0a0FfUFtq0ewzFd";
+const BARCODE: &str = "u7ZDq8QmPz3vC1xW";
+const HOLDER: &str = "Ada Lovelace";
+const OFFER: &str = "A loaf of bread";
 
 const STRINGS: &str = concat!(
     "\"offer_label\" = \"Your offer\";\n\"holder_label\" = \"For\";\n\"status_label\" = \"Status\";\n",
@@ -103,7 +137,7 @@ fn image(width: u32, height: u32, every: u32) -> Vec<u8> {
 
 /// The template's look, as a campaign without overlays has it.
 pub fn look(template: &Template) -> Look {
-    let offer = json!({ "offerId": "free-bread", "title": "A loaf of bread" });
+    let offer = json!({ "offerId": "free-bread", "title": OFFER });
     let plan =
         LookPlan { overlays: &[], redeemability: Redeemability::Open, offer: &offer, expires_at: None, places: &[] };
     Look::prepare(template, &plan).unwrap()
@@ -130,18 +164,35 @@ impl Builder {
         Builder {
             look,
             identity,
-            token: AuthenticationToken::new("vxwxd7J8AlNNFPS8k0a0FfUFtq0ewzFd"),
-            barcode: Barcode::new("u7ZDq8QmPz3vC1xW"),
-            holder: json!({ "name": "Ada Lovelace" }),
+            token: AuthenticationToken::new(TOKEN),
+            barcode: Barcode::new(BARCODE),
+            holder: json!({ "name": HOLDER }),
             made: 0,
         }
     }
 
     /// The signed package of one more pass.
     pub fn build(&mut self) -> Vec<u8> {
+        let rendered = self.render();
+        let signature = self.identity.sign(rendered.manifest(), jiff::Timestamp::now()).unwrap();
+        rendered.package(&signature).unwrap()
+    }
+
+    /// The same but for the signature: as many bytes of nothing.
+    pub fn build_unsigned(&mut self) -> Vec<u8> {
+        const SIGNATURE: [u8; 2751] = [0; 2751];
+        self.render().package(&SIGNATURE).unwrap()
+    }
+
+    /// The signature of a manifest.
+    pub fn sign(&self) -> Vec<u8> {
+        self.identity.sign(&[b'x'; 700], jiff::Timestamp::now()).unwrap()
+    }
+
+    fn render(&mut self) -> Rendered {
         self.made += 1;
         let serial: SerialNumber = format!("pass-{:010}", self.made).parse().unwrap();
-        let rendered = self.look.render(&Inputs {
+        self.look.render(&Inputs {
             pass_type_identifier: self.identity.pass_type_identifier(),
             team_identifier: self.identity.team_identifier(),
             serial_number: &serial,
@@ -152,8 +203,6 @@ impl Builder {
             remaining: Some(1),
             redemptions: 0,
             personalization: Personalization::Done,
-        });
-        let signature = self.identity.sign(rendered.manifest(), jiff::Timestamp::now()).unwrap();
-        rendered.package(&signature).unwrap()
+        })
     }
 }

@@ -9,8 +9,14 @@
     reason = "a benchmark that fails has no other answer"
 )]
 
+pub mod builder;
+pub mod canned;
 pub mod chain;
+pub mod doors;
 pub mod fixture;
+pub mod machine;
 pub mod measure;
 pub mod pushes;
+pub mod redemption;
 pub mod stand_in;
+pub mod worker;

@@ -1,6 +1,9 @@
 //! Pushes through `platform::apns`, as the push worker sends them.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use cpu_time::ThreadTime;
 use futures_util::{StreamExt, stream};
@@ -35,7 +38,7 @@ pub struct Round {
 impl Pusher {
     /// With a stand-in of its own.
     pub fn start(identity: &Identity) -> Pusher {
-        let stand_in = StandIn::start(identity);
+        let stand_in = StandIn::start(identity.root_pem());
         let settings =
             ApnsSettings { endpoint: stand_in.endpoint.parse().unwrap(), extra_roots_pem: Some(stand_in.ca.clone()) };
         // Apple's tokens have 32 bytes, in hexadecimal.
@@ -48,6 +51,16 @@ impl Pusher {
             tokens,
             stand_in,
         }
+    }
+
+    /// The port of the stand-in, for others to push to.
+    pub fn port(&self) -> u16 {
+        self.stand_in.endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default()
+    }
+
+    /// Writes the stand-in's certificate to a file, for others to trust.
+    pub fn keep_ca(&self, path: &Path) {
+        std::fs::write(path, &self.stand_in.ca).unwrap();
     }
 
     /// Sends `count` pushes, so many of them in flight.

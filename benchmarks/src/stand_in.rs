@@ -4,7 +4,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::chain::{self, Identity};
+use crate::chain;
 
 /// The first argument of a process that is the stand-in; the second is the directory of its files.
 pub const ROLE: &str = "stand-in";
@@ -35,17 +35,18 @@ pub struct StandIn {
     pub endpoint: String,
     /// PEM of its certificate.
     pub ca: Vec<u8>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl StandIn {
     /// Starts this very program again, as the stand-in.
-    pub fn start(identity: &Identity) -> StandIn {
+    /// `roots` are PEM of those that client certificates must lead to.
+    pub fn start(roots: &[u8]) -> StandIn {
         let files = tempfile::tempdir().unwrap();
         let (ca, key) = chain::of_stand_in();
         std::fs::write(files.path().join("certificate.pem"), &ca).unwrap();
         std::fs::write(files.path().join("key.pem"), key).unwrap();
-        std::fs::write(files.path().join("roots.pem"), identity.root_pem()).unwrap();
+        std::fs::write(files.path().join("roots.pem"), roots).unwrap();
         let program = std::env::current_exe().unwrap();
         let mut command = if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) && cores() > 1 {
             let mut command = Command::new("taskset");
@@ -57,7 +58,12 @@ impl StandIn {
         let mut process = command.arg(ROLE).arg(files.path()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        StandIn { process, endpoint: format!("https://{}", line.trim()), ca, _files: files }
+        StandIn { process, endpoint: format!("https://{}", line.trim()), ca, files }
+    }
+
+    /// The file of its certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.files.path().join("certificate.pem")
     }
 
     /// CPU time that the stand-in has used, in seconds: clock ticks of `/proc/<pid>/stat`, of which there are 100 a second.

@@ -95,7 +95,8 @@ fn check(answer: &wire::Answer, request: &Request) -> Result<(), String> {
         }
     }
     let kind = answer.header("content-type").unwrap_or_default();
-    if kind == "application/problem+json" {
+    // HEAD is answered with the headers alone (RFC 9110, section 9.3.2).
+    if kind == "application/problem+json" && request.method != "HEAD" {
         let problem: Value =
             serde_json::from_slice(&answer.body).map_err(|error| format!("a broken problem: {error}"))?;
         if problem["status"] != answer.status || !problem["code"].is_string() {

@@ -19,6 +19,7 @@ pub mod kept;
 pub mod kills;
 mod listing;
 mod lock_screen;
+pub mod meter;
 pub mod package;
 pub mod process;
 pub mod template_folder;

@@ -53,6 +53,7 @@ mod spread_pushes;
 mod strangers;
 mod templates;
 mod two_phones;
+mod units;
 mod void;
 mod welcome;
 mod windows;

@@ -16,7 +16,7 @@ use passkit::{
 use platform::{
     App, Audience, Fault, Function, Handler,
     http::{self as answer, Failure},
-    idempotency::{self, Need, Once},
+    idempotency::{self, Need, Once, Recorded},
     input,
     keys::{Merchant, Role},
     merchant::OfferView,
@@ -98,12 +98,10 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let (named, told) = read(&request)?;
     let now = time::to_milliseconds(now);
     for _ in 0..ATTEMPTS {
-        if let Some(answer) = idempotency::earlier_answer(app, Some(&once), now).await? {
-            return Ok(answer);
-        }
-        let (stored, campaign) = match find(app, &merchant, &named).await? {
-            Ok(found) => found,
-            Err(refusal) => {
+        let (stored, campaign) = match find(app, &merchant, &once, &named, now).await? {
+            Found::AnsweredBefore(recorded) => return idempotency::answer_again(&once, recorded),
+            Found::Pass(found) => *found,
+            Found::Refused(refusal) => {
                 idempotency::refuse(app, Some(&once), refusal, now).await?;
                 continue;
             }
@@ -125,27 +123,39 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     Err(Failure::Busy)
 }
 
-/// The pass that is named; the barcode of an earlier offer of it redeems nothing.
-async fn find(
-    app: &App,
-    merchant: &Merchant,
-    named: &Named,
-) -> Result<Result<(StoredPass, Campaign), Refusal>, Failure> {
-    let (identity, barcode, used) = match named {
-        Named::Identity(identity) => (identity.clone(), None, None),
-        Named::Barcode(barcode) => match app.store.find_barcode(&merchant.merchant_id, barcode).await? {
-            Some(found) => (found.identity, Some(barcode), found.used),
-            None => return Ok(Err(Refusal::UnknownPass)),
+/// What a redemption begins with.
+enum Found {
+    /// The same request was answered.
+    AnsweredBefore(Recorded),
+    Pass(Box<(StoredPass, Campaign)>),
+    Refused(Refusal),
+}
+
+/// The answer given under the key, else the pass that is named; the barcode of an earlier offer of it redeems nothing.
+/// A pass named by its identity is read together with the answer, in one round trip, a barcode in one more: whose it is
+/// stands in an item of its own.
+async fn find(app: &App, merchant: &Merchant, once: &Once, named: &Named, now: Timestamp) -> Result<Found, Failure> {
+    let (recorded, found, barcode, used) = match named {
+        Named::Identity(identity) => {
+            let (recorded, found) = app.store.recorded_and_pass(once, identity, now).await?;
+            (recorded, found, None, None)
+        }
+        Named::Barcode(barcode) => match app.store.recorded_and_barcode(once, barcode, now).await? {
+            (Some(recorded), _) => return Ok(Found::AnsweredBefore(recorded)),
+            (None, None) => return Ok(Found::Refused(Refusal::UnknownPass)),
+            (None, Some(of)) => (None, app.store.pass_and_campaign(&of.identity).await?, Some(barcode), of.used),
         },
     };
-    let found = app.store.pass_and_campaign(&identity).await?;
+    if let Some(recorded) = recorded {
+        return Ok(Found::AnsweredBefore(recorded));
+    }
     let Some((stored, campaign)) = found.filter(|(stored, _)| stored.pass.is_known_to(&merchant.merchant_id)) else {
-        return Ok(Err(Refusal::UnknownPass));
+        return Ok(Found::Refused(Refusal::UnknownPass));
     };
     if barcode.is_some_and(|barcode| *barcode != stored.pass.barcode) {
-        return Ok(Err(used.map_or(Refusal::UnknownPass, |used| Refusal::AlreadyRedeemed(Box::new(used)))));
+        return Ok(Found::Refused(used.map_or(Refusal::UnknownPass, |used| Refusal::AlreadyRedeemed(Box::new(used)))));
     }
-    Ok(Ok((stored, campaign.campaign)))
+    Ok(Found::Pass(Box::new((stored, campaign.campaign))))
 }
 
 /// Where the redemption is counted, or which limit is reached. Only a campaign that has limits is asked what it counted.

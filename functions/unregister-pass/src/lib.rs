@@ -24,7 +24,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let device = phone::device(&request)?;
     let found = app.store.pass_on_device(&identity, &token, &device).await?.ok_or(Failure::Unauthorised)?;
     if let Some(registration) = found.registration {
-        app.store.unregister(&identity, &registration, Departure::Removed, now).await?;
+        app.store.unregister(&identity, Some(found.stored), &registration, Departure::Removed, now).await?;
     }
     Ok(answer::empty(StatusCode::OK))
 }

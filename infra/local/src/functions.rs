@@ -2,6 +2,12 @@
 
 use platform::Function;
 
+/// The function of this name: for whoever calls one without its door, to measure it.
+#[must_use]
+pub fn function(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
 /// Every function that `template.yaml` may name, by name.
 pub(crate) const FUNCTIONS: &[Function] = &[
     follow_up::FUNCTION,

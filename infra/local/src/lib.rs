@@ -27,5 +27,6 @@ mod test_app;
 
 pub use clock::Clock;
 pub use description::{ApnsDescription, AwsEndpoints, LocalJson};
+pub use functions::function;
 pub use sample::SamplePass;
 pub use start::{Local, Options, Persistence, Sample, Schedule, StartError};

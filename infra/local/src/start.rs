@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::description::{ApnsDescription, AwsEndpoints, LocalJson};
 use crate::event_sources::{self, EventSources, Mapping};
-use crate::functions::FUNCTIONS;
+use crate::functions::{self, FUNCTIONS};
 use crate::gateway::{Gateway, Routes};
 use crate::identities::{self, Identity};
 use crate::sample::{self, SamplePass};
@@ -293,7 +293,7 @@ impl Local {
 }
 
 fn function(name: &str) -> anyhow::Result<&'static Function> {
-    FUNCTIONS.iter().find(|function| function.name == name).with_context(|| format!("there is no function {name}"))
+    functions::function(name).with_context(|| format!("there is no function {name}"))
 }
 
 fn fill(variables: &mut BTreeMap<String, String>, name: &str, value: impl FnOnce() -> String) {

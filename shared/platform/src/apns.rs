@@ -8,6 +8,7 @@ mod answer;
 mod connection;
 mod line;
 mod outcome;
+mod pulse;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,9 +16,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use jiff::Timestamp;
 use passkit::identifiers::PassTypeIdentifier;
 use passkit::secrets::PushToken;
@@ -27,7 +27,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use answer::Aftermath;
-use connection::{Connection, Endpoint};
+use connection::{Endpoint, NoAnswer};
 use line::Line;
 
 pub use a2::ErrorReason;
@@ -116,6 +116,13 @@ impl<'a> Push<'a> {
             | PushType::PushToTalk => Priority::High,
         }
     }
+
+    fn priority_value(&self) -> HeaderValue {
+        HeaderValue::from_static(match self.priority() {
+            Priority::High => "10",
+            Priority::Normal => "5",
+        })
+    }
 }
 
 /// The way to APNs. One per process, used by reference from any number of tasks; it keeps one connection per identity.
@@ -141,7 +148,10 @@ struct KeptLine {
 /// Whether a push may be tried once more on a fresh connection.
 enum Next {
     Done,
+    /// It was sent, perhaps.
     Again,
+    /// It was not.
+    Elsewhere,
 }
 
 impl Apns {
@@ -169,9 +179,15 @@ impl Apns {
         let line = self.line(identity.fingerprint());
         let _slot = line.slot().await;
         match self.attempt(&line, identity, push).await {
-            (outcome, Next::Done) => outcome,
-            (_, Next::Again) => self.attempt(&line, identity, push).await.0,
+            (outcome, Next::Done) => return outcome,
+            // Nothing was sent: the one repetition is still to come.
+            (_, Next::Elsewhere) => match self.attempt(&line, identity, push).await {
+                (outcome, Next::Done) => return outcome,
+                (_, Next::Elsewhere | Next::Again) => {}
+            },
+            (_, Next::Again) => {}
         }
+        self.attempt(&line, identity, push).await.0
     }
 
     async fn attempt(&self, line: &Line, identity: &SigningIdentity, push: &Push<'_>) -> (PushOutcome, Next) {
@@ -185,9 +201,9 @@ impl Apns {
             Ok(connection) => connection,
             Err(trouble) => return (trouble.into(), Next::Done),
         };
-        match tokio::time::timeout(REQUEST_TIMEOUT, exchange(&connection, request)).await {
-            Ok(Ok((status, headers, body))) => {
-                let (outcome, aftermath) = answer::decide(status, &headers, &body);
+        match tokio::time::timeout(REQUEST_TIMEOUT, connection.exchange(request)).await {
+            Ok(Ok((head, body))) => {
+                let (outcome, aftermath) = answer::decide(head.status, &head.headers, &body);
                 match aftermath {
                     Aftermath::Keep => (outcome, Next::Done),
                     Aftermath::Close => {
@@ -200,9 +216,13 @@ impl Apns {
                     }
                 }
             }
-            Ok(Err(error)) => {
+            Ok(Err(none)) => {
                 line.retire(&connection).await;
-                (ConnectionTrouble::broken(&error).into(), Next::Again)
+                let (error, next) = match none {
+                    NoAnswer::NotTaken(error) => (error, Next::Elsewhere),
+                    NoAnswer::Broken(error) => (error, Next::Again),
+                };
+                (ConnectionTrouble::broken(&error).into(), next)
             }
             Err(_elapsed) => {
                 line.retire(&connection).await;
@@ -213,20 +233,22 @@ impl Apns {
 
     /// The request of "Sending notification requests to APNs". HPACK as Apple asks comes from the `h2` crate: `:path`
     /// is never indexed, the headers that repeat are.
-    fn request(&self, push: &Push<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
-        let uri = Uri::builder()
-            .scheme("https")
-            .authority(self.endpoint.authority())
-            .path_and_query(format!("/3/device/{}", push.token.expose()))
-            .build()?;
-        Request::builder()
-            .method(Method::POST)
-            .uri(uri)
-            .header("apns-topic", push.topic.as_str())
-            .header("apns-push-type", push.push_type.to_string())
-            .header("apns-priority", push.priority().to_string())
-            .header("apns-expiration", push.expiration.as_second().max(0))
-            .body(Full::new(Bytes::from_static(PAYLOAD)))
+    fn request(&self, push: &Push<'_>) -> Result<Request<()>, http::Error> {
+        const TOPIC: HeaderName = HeaderName::from_static("apns-topic");
+        const PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
+        const PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
+        const EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");
+        let path = PathAndQuery::from_maybe_shared(bytes::Bytes::from(format!("/3/device/{}", push.token.expose())))?;
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.uri(path)?;
+        let headers = request.headers_mut();
+        headers.reserve(4);
+        headers.insert(TOPIC, HeaderValue::from_str(push.topic.as_str())?);
+        headers.insert(PUSH_TYPE, push_type(push.push_type)?);
+        headers.insert(PRIORITY, push.priority_value());
+        headers.insert(EXPIRATION, HeaderValue::from(push.expiration.as_second().max(0)));
+        Ok(request)
     }
 
     fn line(&self, fingerprint: [u8; 32]) -> Arc<Line> {
@@ -258,14 +280,12 @@ impl fmt::Debug for Apns {
     }
 }
 
-/// One request, its whole answer. An answer's body that breaks off or is too long counts as none: the status decides.
-async fn exchange(
-    connection: &Connection,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, HeaderMap, Bytes), hyper::Error> {
-    let (head, body) = connection.sender().send_request(request).await?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Ok((head.status, head.headers, body))
+/// `apns-push-type`, without an allocation for the one that passes have.
+fn push_type(push_type: PushType) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    match push_type {
+        PushType::Alert => Ok(HeaderValue::from_static("alert")),
+        other => HeaderValue::from_str(&other.to_string()),
+    }
 }
 
 /// Anything else in a path could address something other than a device.

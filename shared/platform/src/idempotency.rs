@@ -125,11 +125,23 @@ pub enum Asked {
 
 /// The answer first given under the key, if any; another request under the same key is refused.
 pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Option<Response<Body>>, Failure> {
-    let Some(recorded) = earlier(app, once, now).await? else { return Ok(None) };
+    Ok(match earlier(app, once, now).await? {
+        Some(recorded) => Some(replay(recorded)?),
+        None => None,
+    })
+}
+
+/// The answer first given under the key, as it was found beside what else a door reads; another request under the same
+/// key is refused.
+pub fn answer_again(once: &Once, recorded: Recorded) -> Result<Response<Body>, Failure> {
+    replay(of_this_request(once, recorded)?)
+}
+
+fn replay(recorded: Recorded) -> Result<Response<Body>, Failure> {
     let status =
         StatusCode::from_u16(recorded.status).map_err(|error| Fault::new("reading a recorded status", error))?;
     let body = if status.is_client_error() { with_request_id(recorded)? } else { recorded.body };
-    Ok(Some(replayed(http::json_text(status, body))))
+    Ok(replayed(http::json_text(status, body)))
 }
 
 /// Refuses, for ever under this key: a refusal is an answer like any other, so the same request again gets the same one.
@@ -166,10 +178,11 @@ pub fn replayed(mut response: Response<Body>) -> Response<Body> {
 async fn earlier(app: &App, once: Option<&Once>, now: Timestamp) -> Result<Option<Recorded>, Failure> {
     let Some(once) = once else { return Ok(None) };
     let Some(recorded) = app.store.recorded(once, now).await? else { return Ok(None) };
-    if recorded.once.request_digest != once.request_digest {
-        return Err(Failure::IdempotencyKeyReused);
-    }
-    Ok(Some(recorded))
+    of_this_request(once, recorded).map(Some)
+}
+
+fn of_this_request(once: &Once, recorded: Recorded) -> Result<Recorded, Failure> {
+    if recorded.once.request_digest == once.request_digest { Ok(recorded) } else { Err(Failure::IdempotencyKeyReused) }
 }
 
 #[cfg(test)]

@@ -159,7 +159,8 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
     while let Some((registration, names, outcome)) = outcomes.next().await {
         let ended = match outcome {
             PushOutcome::Accepted { apns_id } => {
-                tracing::info!(topic = %topic, apns_id, "push accepted");
+                // A line costs as much as a push: the page's own says how many (docs/decisions/0020).
+                tracing::debug!(topic = %topic, apns_id, "push accepted");
                 sent.accepted += 1;
                 false
             }
@@ -192,11 +193,13 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
         };
         if ended {
             for registration in std::iter::once(&registration).chain(&names) {
-                app.store.unregister(&pass.identity, registration, Departure::Unreachable, now).await?;
+                app.store.unregister(&pass.identity, None, registration, Departure::Unreachable, now).await?;
                 sent.ended += 1;
             }
         }
     }
+    let Sent { accepted, ended, lost, .. } = sent;
+    tracing::info!(topic = %topic, accepted, ended, lost, again = sent.again.len(), "pushes");
     sent.count(now);
     Ok(sent)
 }

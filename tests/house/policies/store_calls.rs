@@ -56,7 +56,6 @@ const STORE_CALLS: &[StoreCall] = &[
     call("diagnose", (&[BATCH], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("due", (&[QUERY], &["DUE#*"]), NOTHING),
     call("erased", (&[GET], &["ERASED#*"]), NOTHING),
-    call("find_barcode", (&[GET], &["BARCODE#*"]), NOTHING),
     call("find_link", (&[GET], &["LINK#*"]), NOTHING),
     call("finish_erasure", NOTHING, (&[PUT, UPDATE, DELETE], &["PASS#*", "ERASED#*", "TALLY#*", "DUE#*"])),
     call(
@@ -97,6 +96,8 @@ const STORE_CALLS: &[StoreCall] = &[
     call("put_template", NOTHING, (&[PUT], &["TEMPLATE#*", "TEMPLATES#*", "CAMPAIGN#*", "DUE#*"])),
     call("record", NOTHING, (&[PUT], &["ONCE#*"])),
     call("recorded", (&[GET], &["ONCE#*"]), NOTHING),
+    call("recorded_and_barcode", (&[BATCH], &["ONCE#*", "BARCODE#*"]), NOTHING),
+    call("recorded_and_pass", (&[BATCH], &["ONCE#*", "PASS#*", "CAMPAIGN#*"]), NOTHING),
     call("redeem", NOTHING, COUNTED_CHANGE),
     call("redemption", (&[GET], &["REDEMPTION#*"]), NOTHING),
     call("register", NOTHING, (&[PUT, UPDATE], &["PASS#*", "DEVICE#*", "DUE#*", "TALLY#*"])),

@@ -5,15 +5,15 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Uri;
-use http::uri::Authority;
-use http_body_util::Full;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
+use h2::client::{Builder, SendRequest};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Uri, response};
 use passkit::signing::SigningIdentity;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
@@ -23,18 +23,11 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use super::outcome::ConnectionTrouble;
+use super::pulse::{Pulse, drive};
+use super::{ANSWER_BYTES, PAYLOAD};
 
 /// Name, socket, TLS and the peer's first frame together: four round trips, and a lost packet or two.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// With pushes under way and nothing heard for this long, a PING asks whether the peer is still there. Idle connections
-/// are left alone (Apple asks for no PING within the hour), so a socket that died while a function was frozen is found
-/// by the first push after it: then the PING is already due, and the push moves to a new connection after
-/// [`PING_TIMEOUT`].
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Many round trips. Too short costs a handshake and a second copy of a push, too long keeps a pass from changing.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Port of `https` (and APNs' first choice; 2197 is its other).
 const DEFAULT_PORT: u16 = 443;
@@ -69,8 +62,13 @@ impl Endpoint {
         Ok(Self { authority: authority.clone(), host, port, server_name })
     }
 
-    pub(super) fn authority(&self) -> Authority {
-        self.authority.clone()
+    /// The URI of a path on it.
+    pub(super) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::uri::InvalidUriParts> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts)
     }
 }
 
@@ -80,27 +78,61 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// An open connection; clones send over the same one. It closes when the last clone is dropped and answered.
-#[derive(Clone)]
+/// An open connection. It closes when it is dropped and everything under way is answered.
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// Tells connections apart by address; two live connections never share one.
-    identity: Arc<()>,
+    sender: SendRequest<Bytes>,
+    life: Arc<Life>,
+}
+
+/// What the connection's driver and its users share.
+struct Life {
+    pulse: Pulse,
+    ended: AtomicBool,
+}
+
+/// An answer's head and its whole body.
+pub(super) type Answer = (response::Parts, Bytes);
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    /// The peer takes no more pushes on this connection: nothing was sent.
+    NotTaken(h2::Error),
+    /// It broke, or the peer reset the stream.
+    Broken(h2::Error),
 }
 
 impl Connection {
-    pub(super) fn sender(&self) -> SendRequest<Full<Bytes>> {
-        self.sender.clone()
+    /// One push, its whole answer. An answer's body that breaks off or is too long counts as none: the status decides.
+    pub(super) async fn exchange(&self, request: Request<()>) -> Result<Answer, NoAnswer> {
+        let _under_way = self.life.pulse.begin();
+        let mut sender = self.sender.clone().ready().await.map_err(NoAnswer::NotTaken)?;
+        let (answer, mut body) = sender.send_request(request, false).map_err(NoAnswer::NotTaken)?;
+        // The payload is shorter than any window, and goes out with the head.
+        body.send_data(Bytes::from_static(PAYLOAD), true).map_err(NoAnswer::Broken)?;
+        let (head, body) = answer.await.map_err(NoAnswer::Broken)?.into_parts();
+        let body = if body.is_end_stream() { Bytes::new() } else { whole(body).await.unwrap_or_default() };
+        Ok((head, body))
     }
 
-    /// False once the peer has closed it, or has said that it will.
+    /// False once it has ended.
     pub(super) fn takes_pushes(&self) -> bool {
-        !self.sender.is_closed()
+        !self.life.ended.load(Ordering::Acquire)
     }
+}
 
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.identity, &other.identity)
+/// `None`: it broke off or is too long.
+async fn whole(mut body: RecvStream) -> Option<Bytes> {
+    let mut read = BytesMut::new();
+    while let Some(some) = body.data().await {
+        let some = some.ok()?;
+        // Fails when the stream has ended, and then there is nobody to allow more to.
+        let _ = body.flow_control().release_capacity(some.len());
+        if read.len() + some.len() > ANSWER_BYTES {
+            return None;
+        }
+        read.extend_from_slice(&some);
     }
+    Some(read.freeze())
 }
 
 /// Opens a connection that has shown to work: the peer has sent its first frame, its SETTINGS. Waiting for it costs one
@@ -146,16 +178,18 @@ async fn handshakes(endpoint: &Endpoint, config: ClientConfig) -> Result<Connect
         .map_err(|error| tls_trouble(&error))?;
 
     let (heard, mut hears) = watch::channel(Heard::Nothing);
-    let (sender, connection) = Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(false)
-        .handshake(TokioIo::new(Listening { stream, heard }))
+    let life = Arc::new(Life { pulse: Pulse::new(), ended: AtomicBool::new(false) });
+    let listening = Listening { stream, heard, life: Arc::clone(&life) };
+    let (sender, connection) = Builder::new()
+        // Nobody pushes to us.
+        .enable_push(false)
+        .handshake(listening)
         .await
         .map_err(|error| ConnectionTrouble::broken(&error))?;
+    let driven = Arc::clone(&life);
     let driver = tokio::spawn(async move {
-        let ended = connection.await;
+        let ended = drive(connection, &driven.pulse).await;
+        driven.ended.store(true, Ordering::Release);
         if let Err(error) = &ended {
             tracing::debug!(error = %error, "connection to APNs ended");
         }
@@ -165,7 +199,7 @@ async fn handshakes(endpoint: &Endpoint, config: ClientConfig) -> Result<Connect
     // Ends with an error when the connection is dropped before it heard anything.
     match hears.wait_for(|heard| *heard != Heard::Nothing).await.map(|heard| *heard) {
         Ok(Heard::Refusal(alert)) => Err(ConnectionTrouble::CertificateRefused(alert)),
-        Ok(Heard::Frames | Heard::Nothing) => Ok(Connection { sender, identity: Arc::new(()) }),
+        Ok(Heard::Frames | Heard::Nothing) => Ok(Connection { sender, life }),
         Err(_closed) => match driver.await {
             Ok(Err(error)) => Err(ConnectionTrouble::broken(&error)),
             Ok(Ok(())) | Err(_) => Err(ConnectionTrouble::Broken("closed before its first frame".to_owned())),
@@ -188,10 +222,15 @@ enum Heard {
 struct Listening<S> {
     stream: S,
     heard: watch::Sender<Heard>,
+    life: Arc<Life>,
 }
 
 impl<S> Listening<S> {
     fn hear(&self, what: Heard) {
+        // The channel has a lock; what comes first comes once.
+        if *self.heard.borrow() != Heard::Nothing {
+            return;
+        }
         self.heard.send_if_modified(|heard| {
             let first = *heard == Heard::Nothing;
             if first {
@@ -207,7 +246,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         match &read {
-            Poll::Ready(Ok(())) if buf.filled().len() > before => self.hear(Heard::Frames),
+            Poll::Ready(Ok(())) if buf.filled().len() > before => {
+                self.life.pulse.hear();
+                self.hear(Heard::Frames);
+            }
             Poll::Ready(Err(error)) => {
                 if let Some(alert) = certificate_alert(error) {
                     self.hear(Heard::Refusal(alert));

@@ -1,5 +1,6 @@
 //! One identity's line to APNs: at most one connection that takes new pushes, opened by whoever needs it first.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -24,7 +25,7 @@ pub(super) struct Line {
 
 #[derive(Default)]
 struct State {
-    current: Option<Connection>,
+    current: Option<Arc<Connection>>,
     /// Why the last attempt failed; none after a successful one.
     failure: Option<ConnectionTrouble>,
 }
@@ -43,14 +44,14 @@ impl Line {
 
     /// The open connection, or a new one. While one caller connects the others wait for the result, success or failure:
     /// a thousand first pushes make one handshake, and an unreachable APNs fails them all after one time limit.
-    pub(super) async fn connection<Open>(&self, open: Open) -> Result<Connection, ConnectionTrouble>
+    pub(super) async fn connection<Open>(&self, open: Open) -> Result<Arc<Connection>, ConnectionTrouble>
     where
         Open: AsyncFnOnce() -> Result<Connection, ConnectionTrouble>,
     {
         let seen = self.attempts.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
         if let Some(connection) = state.current.as_ref().filter(|connection| connection.takes_pushes()) {
-            return Ok(connection.clone());
+            return Ok(Arc::clone(connection));
         }
         if self.attempts.load(Ordering::Acquire) != seen
             && let Some(trouble) = &state.failure
@@ -58,11 +59,11 @@ impl Line {
             return Err(trouble.clone());
         }
         state.current = None;
-        let opened = open().await;
+        let opened = open().await.map(Arc::new);
         self.attempts.fetch_add(1, Ordering::Release);
         match &opened {
             Ok(connection) => {
-                state.current = Some(connection.clone());
+                state.current = Some(Arc::clone(connection));
                 state.failure = None;
             }
             Err(trouble) => state.failure = Some(trouble.clone()),
@@ -71,9 +72,9 @@ impl Line {
     }
 
     /// No new pushes on this connection. Does nothing if another has already taken its place.
-    pub(super) async fn retire(&self, connection: &Connection) {
+    pub(super) async fn retire(&self, connection: &Arc<Connection>) {
         let mut state = self.state.lock().await;
-        state.current.take_if(|current| current.is(connection));
+        state.current.take_if(|current| Arc::ptr_eq(current, connection));
     }
 }
 

@@ -125,7 +125,7 @@ impl ConnectionTrouble {
     /// Text taken over from other layers, cut to this many characters: it goes into log lines.
     const DETAIL_LENGTH: usize = 200;
 
-    pub(super) fn broken(error: &hyper::Error) -> Self {
+    pub(super) fn broken(error: &(dyn Error + 'static)) -> Self {
         Self::Broken(Self::detail(error))
     }
 

@@ -65,6 +65,19 @@ fn only_background_pushes_have_priority_5() {
 }
 
 #[test]
+fn types_and_priorities_are_spelled_as_a2_spells_them() {
+    let token = PushToken::new("00");
+    let topic = "pass.example.passloop".parse().unwrap();
+    for push_type in [PushType::Alert, PushType::Background, PushType::Voip] {
+        let push = Push { push_type, ..Push::new(&token, &topic, Timestamp::UNIX_EPOCH) };
+        let request = unconnected().request(&push).unwrap();
+        assert_eq!(request.headers()["apns-push-type"], push_type.to_string().as_str());
+        assert_eq!(request.headers()["apns-priority"], push.priority().to_string().as_str());
+        assert_eq!(request.headers()["apns-topic"], "pass.example.passloop");
+    }
+}
+
+#[test]
 fn a_push_does_not_print_its_token() {
     let token = PushToken::new("5ec4e7");
     let topic = "pass.example.passloop".parse().unwrap();
@@ -102,5 +115,7 @@ fn an_expiration_before_1970_is_one_attempt() {
     let request = unconnected().request(&Push::new(&token, &topic, Timestamp::MIN)).unwrap();
     // Apple: 0 means one attempt; a negative number would be BadExpirationDate.
     assert_eq!(request.headers()["apns-expiration"], "0");
+    assert_eq!(request.headers()["apns-push-type"], "alert");
+    assert_eq!(request.headers()["apns-priority"], "10");
     assert_eq!(request.uri(), "https://127.0.0.1:1/3/device/00");
 }

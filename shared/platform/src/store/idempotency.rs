@@ -1,10 +1,12 @@
 //! Answers kept under idempotency keys, for 30 days.
 
-use passkit::identifiers::PassIdentity;
+use passkit::{identifiers::PassIdentity, secrets::Barcode};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Key, Store, items,
+    FoundBarcode, Key, Knows, Store, StoredCampaign, StoredPass,
+    items::{self, BarcodeItem},
+    read,
     transaction::{Condition, Outcome, Transaction},
 };
 use crate::{
@@ -68,24 +70,61 @@ impl Transaction {
     }
 }
 
+impl OnceItem {
+    /// The answer, if it is not too old.
+    fn into_recorded(self, once: &Once, now: jiff::Timestamp) -> Result<Option<Recorded>, Fault> {
+        if self.expires_at <= now.as_second() {
+            return Ok(None);
+        }
+        let expires_at = jiff::Timestamp::from_second(self.expires_at)
+            .map_err(|error| Fault::new("reading an idempotency record", error))?;
+        Ok(Some(Recorded {
+            once: Once { request_digest: self.request, ..once.clone() },
+            status: self.status,
+            body: self.body,
+            recorded_at: now,
+            expires_at,
+            tells: Tells::NothingPersonal,
+        }))
+    }
+}
+
 impl Store {
     /// The answer first given under this key, if it was given and is not too old.
     pub async fn recorded(&self, once: &Once, now: jiff::Timestamp) -> Result<Option<Recorded>, Fault> {
         let item: Option<OnceItem> = self.get(&once_key(&once.merchant_id, &once.key)).await?;
-        let item = item.filter(|item| item.expires_at > now.as_second());
-        item.map(|item| {
-            let expires_at = jiff::Timestamp::from_second(item.expires_at)
-                .map_err(|error| Fault::new("reading an idempotency record", error))?;
-            Ok(Recorded {
-                once: Once { request_digest: item.request, ..once.clone() },
-                status: item.status,
-                body: item.body,
-                recorded_at: now,
-                expires_at,
-                tells: Tells::NothingPersonal,
-            })
-        })
-        .transpose()
+        item.map_or(Ok(None), |item| item.into_recorded(once, now))
+    }
+
+    /// The same, and a barcode of this merchant's, in one round trip.
+    pub async fn recorded_and_barcode(
+        &self,
+        once: &Once,
+        barcode: &Barcode,
+        now: jiff::Timestamp,
+    ) -> Result<(Option<Recorded>, Option<FoundBarcode>), Fault> {
+        let (once_key, barcode_key) =
+            (once_key(&once.merchant_id, &once.key), items::barcode_key(&once.merchant_id, barcode));
+        let mut found = self.get_many(&[once_key.clone(), barcode_key.clone()]).await?;
+        let recorded: Option<OnceItem> = found.remove(&once_key).map(read).transpose()?;
+        let barcode: Option<BarcodeItem> = found.remove(&barcode_key).map(read).transpose()?;
+        let recorded = recorded.map_or(Ok(None), |item| item.into_recorded(once, now))?;
+        Ok((recorded, barcode.map(FoundBarcode::from)))
+    }
+
+    /// The same, and a pass with its campaign.
+    pub async fn recorded_and_pass(
+        &self,
+        once: &Once,
+        identity: &PassIdentity,
+        now: jiff::Timestamp,
+    ) -> Result<(Option<Recorded>, Option<(StoredPass, StoredCampaign)>), Fault> {
+        let once_key = once_key(&once.merchant_id, &once.key);
+        let mut found = self.with_campaign(identity, Knows::Us, std::slice::from_ref(&once_key)).await?;
+        let recorded: Option<OnceItem> = found.take(&once_key)?;
+        let recorded = recorded.map_or(Ok(None), |item| item.into_recorded(once, now))?;
+        let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok((recorded, None)) };
+        Ok((recorded, Some((StoredPass::from_item(pass)?, found.campaign()?))))
     }
 
     /// Records an answer that changed nothing else: a refusal. `false`: another answer was recorded before.

@@ -2,11 +2,7 @@
 
 use domain::{Pass, Redemption};
 use jiff::{SignedDuration, Timestamp};
-use passkit::{
-    identifiers::PassIdentity,
-    secrets::{AuthenticationToken, Barcode},
-    update_tag::EffectiveVersion,
-};
+use passkit::{identifiers::PassIdentity, secrets::AuthenticationToken, update_tag::EffectiveVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -260,15 +256,6 @@ impl Store {
         Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
     }
 
-    /// The pass a barcode belongs to, among this merchant's.
-    pub async fn find_barcode(&self, merchant_id: &str, barcode: &Barcode) -> Result<Option<FoundBarcode>, Fault> {
-        let item: Option<BarcodeItem> = self.get(&items::barcode_key(merchant_id, barcode)).await?;
-        Ok(item.map(|BarcodeItem { pass_type, serial, used, .. }| FoundBarcode {
-            identity: PassIdentity { pass_type_identifier: pass_type, serial_number: serial },
-            used,
-        }))
-    }
-
     /// Makes a pass, with its link, its barcode and its place among its campaign's passes, and the steps that follow.
     pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>, then: &[Intent]) -> Result<Issued, Fault> {
         let mut transaction = Transaction::default();
@@ -358,6 +345,13 @@ impl Store {
 pub(super) fn read_event(item: Item) -> Result<Event, Fault> {
     let item: EventItem = read(item)?;
     serde_json::from_str(&item.event).map_err(|error| Fault::new("reading an event", error))
+}
+
+impl From<BarcodeItem> for FoundBarcode {
+    fn from(item: BarcodeItem) -> FoundBarcode {
+        let identity = PassIdentity { pass_type_identifier: item.pass_type, serial_number: item.serial };
+        FoundBarcode { identity, used: item.used }
+    }
 }
 
 impl StoredPass {

@@ -152,16 +152,22 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Ends a registration as read, counting why. When the device registered again since, or is gone already, nothing happens.
+    /// Ends a registration as read, counting why. When the device registered again since, or is gone already, nothing
+    /// happens. `stored` is the pass if it was read just now; it is read again where it has changed since.
     pub async fn unregister(
         &self,
         identity: &PassIdentity,
+        mut stored: Option<StoredPass>,
         registration: &Registration,
         departure: Departure,
         now: Timestamp,
     ) -> Result<(), Fault> {
         for _ in 0..ATTEMPTS {
-            let Some(stored) = self.pass(identity).await? else { return Ok(()) };
+            let read = match stored.take() {
+                Some(stored) => Some(stored),
+                None => self.pass(identity).await?,
+            };
+            let Some(stored) = read else { return Ok(()) };
             let mut transaction = Transaction::default();
             let as_read = Condition::holds("registered = :read");
             let as_read = as_read.with(":read", number(registration.registered_at.as_millisecond()));
