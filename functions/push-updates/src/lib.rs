@@ -47,7 +47,7 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
             let members = Members { merchant_id, campaign_id, looks, place: place.as_deref() };
             push_members(app, &intent, members, now).await
         }
-        Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => {
+        Step::NextOffer { .. } | Step::ScheduledUpdate { .. } | Step::Batch { .. } => {
             app.queues.send_after_commit(std::slice::from_ref(&intent), now).await;
             Ok(())
         }

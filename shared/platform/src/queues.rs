@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Config, Fault, app,
     config::AwsVariables,
-    store::{Intent, IntentKey},
+    store::{Intent, IntentKey, Worker},
 };
 
 /// The longest an SQS message can wait (AWS, "Amazon SQS delay queues"): what is due later, `sweep` sends in time.
@@ -23,6 +23,7 @@ pub struct Queues {
     client: OnceLock<Client>,
     push_url: String,
     follow_up_url: String,
+    batch_url: Option<String>,
 }
 
 /// A message, version 1.
@@ -41,6 +42,7 @@ impl Queues {
             client: OnceLock::new(),
             push_url: config.push_queue_url.clone(),
             follow_up_url: config.follow_up_queue_url.clone(),
+            batch_url: config.batch_queue_url.clone(),
         }
     }
 
@@ -54,14 +56,18 @@ impl Queues {
     /// Called after the commit, and what fails here is only logged: the change is made and answered, and `sweep` finds
     /// the intents. Answers how many were sent.
     pub async fn send_after_commit(&self, intents: &[Intent], now: Timestamp) -> usize {
-        let (pushes, follow_ups): (Vec<_>, Vec<_>) = intents
-            .iter()
-            .filter(|intent| intent.due.duration_since(now) <= LONGEST_DELAY)
-            .partition(|intent| intent.step.is_push());
-        let (pushed, followed) =
-            tokio::join!(self.send(&self.push_url, &pushes, now), self.send(&self.follow_up_url, &follow_ups, now));
+        let near = |intent: &&Intent| intent.due.duration_since(now) <= LONGEST_DELAY;
+        let of = |worker| -> Vec<&Intent> {
+            intents.iter().filter(near).filter(|intent| intent.step.worker() == worker).collect()
+        };
+        let (pushes, follow_ups, batches) = (of(Worker::Push), of(Worker::FollowUp), of(Worker::Batch));
+        let (pushed, followed, batched) = tokio::join!(
+            self.send(Some(&self.push_url), &pushes, now),
+            self.send(Some(&self.follow_up_url), &follow_ups, now),
+            self.send(self.batch_url.as_deref(), &batches, now),
+        );
         let mut sent = 0;
-        for outcome in [pushed, followed] {
+        for outcome in [pushed, followed, batched] {
             match outcome {
                 Ok(count) => sent += count,
                 Err(fault) => tracing::error!(fault = fault.chain(), "a message was not sent; sweep will send it"),
@@ -70,7 +76,13 @@ impl Queues {
         sent
     }
 
-    async fn send(&self, url: &str, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
+    async fn send(&self, url: Option<&str>, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
+        let Some(url) = url else {
+            return match intents {
+                [] => Ok(0),
+                [..] => Err(Fault::contradiction("BATCH_QUEUE_URL is not set, so nobody works a batch")),
+            };
+        };
         // SendMessageBatch takes ten (AWS, "Amazon SQS message quotas").
         for batch in intents.chunks(10) {
             let mut request = self.client().send_message_batch().queue_url(url);

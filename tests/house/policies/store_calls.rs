@@ -40,11 +40,14 @@ const fn call(method: &'static str, reads: Access, writes: Access) -> StoreCall 
 const STORE_CALLS: &[StoreCall] = &[
     call("add_intents", NOTHING, (&[PUT], &["DUE#*"])),
     call("assign_pass_type", (&[GET], &["TYPE#*"]), (&[PUT, CHECK], &["TYPE#*"])),
+    call("batch", (&[GET], &["BATCH#*"]), NOTHING),
+    call("batch_chunks", (&[QUERY], &["BATCH#*"]), NOTHING),
     call("campaign", (&[GET], &["CAMPAIGN#*"]), NOTHING),
     call("campaigns", (&[QUERY, BATCH], &["CAMPAIGNS#*", "CAMPAIGN#*"]), NOTHING),
     call("campaigns_of_template", (&[QUERY, BATCH], &["TEMPLATE#*", "CAMPAIGN#*"]), NOTHING),
     call("carry_out", NOTHING, (&[PUT, DELETE], &["UPDATES#*", "CAMPAIGN#*", "PASS#*", "DUE#*"])),
     call("change", NOTHING, CHANGE),
+    call("change_batch", NOTHING, (&[PUT, DELETE], &["BATCH#*", "DUE#*", "ONCE#*"])),
     call("count_download", NOTHING, (&[UPDATE], &["LINK#*"])),
     call("count_registrations", (&[QUERY], &["PASS#*"]), NOTHING),
     call("counts", (&[QUERY, GET], &["PASS#*", "LINK#*"]), NOTHING),
@@ -54,11 +57,21 @@ const STORE_CALLS: &[StoreCall] = &[
     call("find_link", (&[GET], &["LINK#*"]), NOTHING),
     call("history", (&[QUERY], &["PASS#*"]), NOTHING),
     call("intent", (&[GET], &["DUE#*"]), NOTHING),
-    call("issue", NOTHING, (&[PUT, UPDATE], &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*"])),
+    call(
+        "issue",
+        NOTHING,
+        (&[PUT, UPDATE], &["PASS#*", "BARCODE#*", "DUE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*"]),
+    ),
+    call(
+        "issue_several",
+        NOTHING,
+        (&[PUT, UPDATE], &["PASS#*", "BARCODE#*", "DUE#*", "LINK#*", "MEMBERS#*", "TALLY#*"]),
+    ),
     call("keep_report", NOTHING, (&[UPDATE], &["REPORTS"])),
     call("holding", (&[GET], &["TYPE#*"]), NOTHING),
     call("key", (&[BATCH], &["KEY#*", "USED#*"]), NOTHING),
     call("keys", (&[GET, QUERY, BATCH], &["KEYS#*", "USED#*"]), NOTHING),
+    call("make_batch", NOTHING, (&[PUT], &["BATCH#*", "DUE#*", "ONCE#*"])),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
     call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
@@ -95,6 +108,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
     call("updates", (&[QUERY], &["UPDATES#*"]), NOTHING),
+    call("were_issued", (&[BATCH], &["PASS#*"]), NOTHING),
 ];
 
 /// The name of a key in the store's code, and how the partition it names begins.
@@ -102,8 +116,12 @@ const KEYS: &[(&str, &str)] = &[
     ("items::pass_key(", "PASS#*"),
     ("items::pass_partition(", "PASS#*"),
     ("items::registration_key(", "PASS#*"),
+    ("event_key(", "PASS#*"),
     ("diagnosed_key(", "PASS#*"),
     ("told_key(", "PASS#*"),
+    ("batch_partition(", "BATCH#*"),
+    ("batch_key(", "BATCH#*"),
+    ("chunk_key(", "BATCH#*"),
     ("items::device_partition(", "DEVICE#*"),
     ("items::device_key(", "DEVICE#*"),
     ("items::barcode_key(", "BARCODE#*"),
@@ -240,7 +258,7 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        let sorts = ["DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "VERSION"];
+        let sorts = ["CHUNK", "DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "VERSION"];
         named.extend(partitions.filter(is_kind).filter(|kind| !sorts.contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();

@@ -116,6 +116,13 @@ pub enum Step {
         /// Where the page begins; none: at the first pass.
         place: Option<String>,
     },
+    /// Work through the rows of a batch.
+    Batch {
+        /// Whose.
+        merchant_id: String,
+        /// Which.
+        batch_id: String,
+    },
     /// Give a pass its next offer.
     NextOffer {
         /// Which pass.
@@ -142,17 +149,29 @@ impl Step {
         }
     }
 
-    /// Whether the push workers do it, or the follow-up ones.
-    pub fn is_push(&self) -> bool {
+    /// Whose work it is.
+    pub fn worker(&self) -> Worker {
         match self {
             Step::Push { .. }
             | Step::PushAgain { .. }
             | Step::PushUnfetched { .. }
             | Step::PushCampaign { .. }
-            | Step::PushMembers { .. } => true,
-            Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => false,
+            | Step::PushMembers { .. } => Worker::Push,
+            Step::Batch { .. } => Worker::Batch,
+            Step::NextOffer { .. } | Step::ScheduledUpdate { .. } => Worker::FollowUp,
         }
     }
+}
+
+/// Who carries out a step; each has a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// `push-updates`.
+    Push,
+    /// `follow-up`.
+    FollowUp,
+    /// `work-batch`.
+    Batch,
 }
 
 impl Intent {
