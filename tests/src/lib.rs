@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod back_office;
+pub mod batches;
 pub mod iphone;
 mod listing;
 mod lock_screen;

@@ -7,6 +7,7 @@
 mod android;
 mod apns_cleanup;
 mod auth;
+mod batches;
 mod bundles;
 mod campaign_change;
 mod concurrency;
@@ -20,6 +21,7 @@ mod expiry;
 mod first_install;
 mod history;
 mod idempotency;
+mod import;
 mod keys;
 mod limits;
 mod links;

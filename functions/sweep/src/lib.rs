@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{
     App, Fault, Function, Handler,
     queues::LONGEST_DELAY,
-    store::{Intent, SHARDS},
+    store::{Intent, SHARDS, Worker},
     telemetry::{self, Unit},
 };
 use serde_json::Value;
@@ -55,9 +55,10 @@ async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer.
+/// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer. A batch may
+/// wait for others, and its queue has an alarm for that.
 fn is_overdue(intent: &Intent, now: Timestamp) -> bool {
-    now.duration_since(intent.due) > OVERDUE && intent.cursor.is_none()
+    now.duration_since(intent.due) > OVERDUE && intent.cursor.is_none() && intent.step.worker() != Worker::Batch
 }
 
 fn needs_message(intent: &Intent, queues: Queues, now: Timestamp) -> bool {

@@ -12,6 +12,8 @@ pub const FUNCTION: Function =
 async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), Fault> {
     let Some(intent) = app.store.intent(&queues::intent_of(message)?).await? else { return Ok(()) };
     match &intent.step {
+        // The sweep sends again what waits, so a batch that waited for others has several messages: one is enough.
+        Step::Batch { .. } if queues::is_late(message, &intent)? => Ok(()),
         Step::Batch { .. } => batch_work::chunk(app, &intent, now).await,
         // In the wrong queue: a new message, for the right one.
         Step::NextOffer { .. }

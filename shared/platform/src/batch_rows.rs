@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 /// Rows of one batch at most.
 pub const MAXIMUM_ROWS: u32 = 100_000;
 /// Bytes of one row at most: the longest holder data, written with escapes, and everything else.
-pub const ROW_LIMIT: usize = 16 * 1024;
+pub const ROW_LIMIT: usize = 16_384;
 /// Columns of a CSV at most.
 const MAXIMUM_COLUMNS: usize = 200;
 /// Names that a column can have, besides `holder.<name>`: the members of a pass request.

@@ -57,13 +57,14 @@ pub async fn chunk(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
     for _ in 0..ATTEMPTS {
         let after = advanced(&stored.batch, &worked, now);
         let goes_on = after.is_at_work();
-        let progress = if goes_on { IntentProgress::Reached(after.rows.to_string()) } else { IntentProgress::Done };
-        // For the sweep: a message is on its way, so that there are never two.
-        let sent = Intent { sent: Some(now), ..intent.clone() };
-        let change = BatchChange { chunk: chunk.as_ref(), progress: Some((&sent, progress)), ..BatchChange::default() };
+        let reached = after.offset.to_string();
+        // For the sweep: a message is on its way, so that there are not two.
+        let next = Intent { sent: Some(now), cursor: Some(reached.clone()), ..intent.clone() };
+        let progress = if goes_on { IntentProgress::Reached(reached) } else { IntentProgress::Done };
+        let change = BatchChange { chunk: chunk.as_ref(), progress: Some((&next, progress)), ..BatchChange::default() };
         if app.store.change_batch(&stored, &after, change).await? == BatchWritten::Done {
             if goes_on {
-                app.queues.send_after_commit(std::slice::from_ref(intent), now).await;
+                app.queues.send_after_commit(std::slice::from_ref(&next), now).await;
             }
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +32,9 @@ pub struct Queues {
 struct Message {
     v: u8,
     intent: IntentKey,
+    /// How far the intent had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
 }
 
 impl Queues {
@@ -87,7 +91,7 @@ impl Queues {
         for batch in intents.chunks(10) {
             let mut request = self.client().send_message_batch().queue_url(url);
             for (index, intent) in batch.iter().enumerate() {
-                let message = Message { v: 1, intent: intent.key.clone() };
+                let message = Message { v: 1, intent: intent.key.clone(), cursor: intent.cursor.clone() };
                 let body = serde_json::to_string(&message).map_err(|error| Fault::new("writing a message", error))?;
                 let entry = SendMessageBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -113,10 +117,19 @@ fn delay(due: Timestamp, now: Timestamp) -> i32 {
 }
 
 /// The intent a message is about.
-pub fn intent_of(message: &aws_lambda_events::sqs::SqsMessage) -> Result<IntentKey, Fault> {
+pub fn intent_of(message: &SqsMessage) -> Result<IntentKey, Fault> {
+    read(message).map(|message| message.intent)
+}
+
+/// Whether the intent has gone on since the message was sent, for a worker whose rounds are long: somebody else has made
+/// the round that this message is about, and sent another.
+pub fn is_late(message: &SqsMessage, intent: &Intent) -> Result<bool, Fault> {
+    read(message).map(|message| message.cursor != intent.cursor)
+}
+
+fn read(message: &SqsMessage) -> Result<Message, Fault> {
     let body = message.body.as_deref().unwrap_or_default();
-    let message: Message = serde_json::from_str(body).map_err(|error| Fault::new("reading a message", error))?;
-    Ok(message.intent)
+    serde_json::from_str(body).map_err(|error| Fault::new("reading a message", error))
 }
 
 #[cfg(test)]
