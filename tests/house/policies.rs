@@ -1,7 +1,7 @@
 //! What functions may do: exactly what their code does.
 //!
-//! What a door does is read from its source: the calls on `app.store`, `app.packages`, `app.queues` and
-//! `app.identities`, and the parts of `platform` that doors share. What a call needs is in two tables
+//! What a door does is read from its source: the calls on `app.store`, `app.packages`, `app.queues`,
+//! `app.batch_files` and `app.identities`, and the parts of `platform` that doors share. What a call needs is in two tables
 //! ([`store_calls`], [`shared_calls`]), which are themselves compared with the sources of `platform`.
 
 mod grants;

@@ -1,5 +1,6 @@
 //! What must not be lost: the table and the bucket.
 
+use platform::batch_view::RESULTS_KEPT;
 use platform::store::TTL_ATTRIBUTE;
 use serde_norway::Value;
 
@@ -30,14 +31,17 @@ fn the_table_forgets_by_the_stores_attribute() {
     assert_eq!(table.told(&["TimeToLiveSpecification", "Enabled"]), "true");
 }
 
-/// Protects templates, which passes are made of, from the rule that clears away cached packages.
+/// Protects templates, which passes are made of, from the rules that clear away cached packages and batches; and holders'
+/// data in rows of batches from being kept longer than is said.
 #[test]
-fn the_bucket_forgets_packages_and_nothing_else() {
+fn the_bucket_forgets_packages_and_batches_and_nothing_else() {
     let template = Template::read();
     let bucket = template.resources("AWS::S3::Bucket")[0];
     let rules = bucket.property(&["LifecycleConfiguration", "Rules"]).and_then(Value::as_sequence).expect("rules");
     let prefixes: Vec<_> = rules.iter().map(|rule| at(rule, &["Prefix"]).map(told)).collect();
-    assert_eq!(prefixes, [Some("packages/".to_owned())]);
+    assert_eq!(prefixes, [Some("packages/".to_owned()), Some("batches/".to_owned())]);
+    let days = i64::from(told(at(&rules[1], &["ExpirationInDays"]).expect("days")).parse::<i32>().expect("a number"));
+    assert_eq!(RESULTS_KEPT.as_hours(), 24 * days);
 }
 
 /// Protects what is in the bucket from everybody else, and on its way.

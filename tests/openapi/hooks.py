@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of the document: how a template is zipped, and that an idempotency key is used once."""
+"""What schemathesis cannot know of the document: how a template is zipped, what rows look like, and that an idempotency key is used once."""
 
 import itertools
 import re
@@ -24,9 +24,11 @@ def zipped() -> bytes:
 
 
 schemathesis.openapi.media_type("application/zip", st.just(zipped()))
+schemathesis.openapi.media_type("text/csv", st.just(b"campaignId,holder.name\ncroissant,Ada\n"))
+schemathesis.openapi.media_type("application/x-ndjson", st.just(b'{"campaignId": "croissant"}\n'))
 
 
-@schemathesis.serializer("application/zip")
+@schemathesis.serializer("application/zip", "text/csv", "application/x-ndjson")
 def as_it_is(ctx, value):
     return value if isinstance(value, bytes) else str(value).encode()
 

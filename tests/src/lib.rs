@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod back_office;
+pub mod batches;
 pub mod chance;
 pub mod hostile;
 pub mod iphone;

@@ -7,6 +7,7 @@
 mod android;
 mod apns_cleanup;
 mod auth;
+mod batches;
 mod bundles;
 mod campaign_change;
 mod concurrency;
@@ -22,6 +23,7 @@ mod first_install;
 mod history;
 mod hostile;
 mod idempotency;
+mod import;
 mod keys;
 mod limits;
 mod links;

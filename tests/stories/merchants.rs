@@ -93,6 +93,7 @@ struct Names {
     update: String,
     key: String,
     redemption: String,
+    batch: String,
 }
 
 impl Names {
@@ -106,16 +107,18 @@ impl Names {
             update: "1795435200000-0000000000000000".to_owned(),
             key: "0000000000000000".to_owned(),
             redemption: "0000000000000000".to_owned(),
+            batch: "0000000000000000".to_owned(),
         }
     }
 
-    fn all(&self) -> [&str; 8] {
+    fn all(&self) -> [&str; 9] {
         [
             &self.barcode,
             &self.serial,
             &self.update,
             &self.key,
             &self.redemption,
+            &self.batch,
             &self.pass_type,
             &self.campaign,
             &self.template,
@@ -132,6 +135,7 @@ impl Names {
             "updateId" => &self.update,
             "keyId" => &self.key,
             "redemptionId" => &self.redemption,
+            "batchId" => &self.batch,
             other => panic!("{other}: say here what it names"),
         }
     }
@@ -142,6 +146,8 @@ impl Names {
         let pass = json!({ "passTypeIdentifier": kind, "serialNumber": serial });
         let later = "2099-01-01T00:00:00Z";
         match operation {
+            // Rows are told apart by stories/batches.rs.
+            "make-batch" => vec![json!({ "format": "csv", "bytes": 100 })],
             "make-key" => vec![json!({ "role": "redeem" })],
             "put-campaign" => {
                 let mut campaign = two_offers();
@@ -263,6 +269,7 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
     let key = ours.make_key(&json!({ "role": "redeem", "name": "Ada's till" })).await.expect(201).json();
     let update = json!({ "target": { "campaignId": CAMPAIGN }, "at": "2099-01-01T00:00:00Z", "overlay": news() });
     let update = Answer::to(ours.request(Method::POST, "/updates").json(&update)).await.expect(201).json();
+    let batch = ours.announce_batch("ours", "", "csv", 100).await.expect(201).json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let names = Names {
         campaign: CAMPAIGN.to_owned(),
@@ -273,11 +280,21 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
         update: text(&update["updateId"]),
         key: text(&key["keyId"]),
         redemption: text(&used["redemptionId"]),
+        batch: text(&batch["batchId"]),
     };
     let template = Answer::to(ours.request(Method::GET, &format!("/templates/{CAMPAIGN}"))).await.expect(200).json();
     let link = pass.landing_url.rsplit('/').next().unwrap();
-    let told_to_nobody =
-        [&names.serial, &names.barcode, &names.update, &names.key, &names.redemption, link, "Ada", "Grace"];
+    let told_to_nobody = [
+        &names.serial,
+        &names.barcode,
+        &names.update,
+        &names.key,
+        &names.redemption,
+        &names.batch,
+        link,
+        "Ada",
+        "Grace",
+    ];
     let digest = text(&template["sha256"]);
 
     // The same requests under the same idempotency keys were ours before; those that change anything went elsewhere.

@@ -30,7 +30,8 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         | Step::PushAgain { .. }
         | Step::PushUnfetched { .. }
         | Step::PushCampaign { .. }
-        | Step::PushMembers { .. } => send_again(app, intent, now).await,
+        | Step::PushMembers { .. }
+        | Step::Batch { .. } => send_again(app, intent, now).await,
     }
 }
 

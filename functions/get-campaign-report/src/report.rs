@@ -16,6 +16,7 @@ pub(crate) struct ReportView<'a> {
     from: String,
     until: String,
     issued: u64,
+    imported: u64,
     installed: Installed,
     removed: u64,
     unreachable: u64,
@@ -89,6 +90,7 @@ impl<'a> ReportView<'a> {
             from: from.to_string(),
             until: until.to_string(),
             issued: report.issued,
+            imported: report.imported,
             installed: Installed { now: report.installed.saturating_sub(gone), ever: report.installed },
             removed: report.removed,
             unreachable: report.unreachable,
@@ -108,6 +110,7 @@ impl<'a> ReportView<'a> {
         let seconds = |seconds: Option<u32>| seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let whole = [
             ("issued", self.issued.to_string()),
+            ("imported", self.imported.to_string()),
             ("installedNow", self.installed.now.to_string()),
             ("installedEver", self.installed.ever.to_string()),
             ("removed", self.removed.to_string()),

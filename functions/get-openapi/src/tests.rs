@@ -14,8 +14,16 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 40] = [
+const LIMITS: [(&str, &str, &str); 48] = [
     ("shared/domain/src/retention.rs", "MAXIMUM_RETENTION_DAYS", "CampaignDraft/properties/retentionDays/maximum"),
+    ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/paths/~1merchant~1v1~1passes~1batch/post/description"),
+    ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/info/description"),
+    ("functions/make-batch/src/lib.rs", "UPLOAD_LIMIT", "BatchOrder/properties/bytes/maximum"),
+    ("shared/platform/src/batch_rows.rs", "MAXIMUM_ROWS", "/paths/~1merchant~1v1~1passes~1batch/post/description"),
+    ("shared/platform/src/batch_rows.rs", "ROW_LIMIT", "/paths/~1merchant~1v1~1passes~1batch/post/description"),
+    ("shared/platform/src/issuing.rs", "TOKEN_AT_LEAST", "PassOrder/properties/authenticationToken/minLength"),
+    ("shared/platform/src/issuing.rs", "TOKEN_LIMIT", "PassOrder/properties/authenticationToken/maxLength"),
+    ("shared/platform/src/issuing.rs", "BARCODE_LIMIT", "PassOrder/properties/barcode/maxLength"),
     ("functions/reverse-redemption/src/lib.rs", "REASON_LIMIT", "ReversalOrder/properties/reason/maxLength"),
     ("shared/platform/src/store/tallies.rs", "ROWS", "Report/properties/redemptions/maxItems"),
     ("shared/domain/src/limit.rs", "HOLDER_KEY_CHARACTERS", "CampaignDraft/properties/holderKey/maxLength"),
@@ -386,14 +394,19 @@ fn schemas_of_request<'a>(document: &'a Value, operation: &Operation) -> Vec<(St
 }
 
 /// Readers of members that doors share: how a door calls one, and where it is.
-const SHARED_READERS: [(&str, &str); 2] =
-    [("links::terms", "shared/platform/src/links.rs"), ("input::overlay", "shared/platform/src/input.rs")];
+/// One that calls another stands before it.
+const SHARED_READERS: [(&str, &str); 3] = [
+    ("issuing::read", "shared/platform/src/issuing.rs"),
+    ("links::terms", "shared/platform/src/links.rs"),
+    ("input::overlay", "shared/platform/src/input.rs"),
+];
 
 /// The members that a door takes out of a body (`platform::input`).
 fn members_taken(door: &str) -> BTreeSet<String> {
-    let mut code = door.to_owned();
+    // A query has parameters, not members.
+    let mut code = door.replace("query.required(", "(").replace("query.optional(", "(");
     for (call, file) in SHARED_READERS {
-        if door.contains(call) {
+        if code.contains(call) {
             code.push_str(source(file).split("#[cfg(test)]").next().expect("code"));
         }
     }

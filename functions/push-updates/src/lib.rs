@@ -49,6 +49,7 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         }
         Step::NextOffer { .. }
         | Step::ScheduledUpdate { .. }
+        | Step::Batch { .. }
         | Step::Erase { .. }
         | Step::EraseAgain { .. }
         | Step::Retain { .. }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{
     App, Fault, Function, Handler,
     queues::LONGEST_DELAY,
-    store::{Intent, SHARDS},
+    store::{Intent, SHARDS, Worker},
     telemetry::{self, Unit},
 };
 use serde_json::Value;
@@ -67,9 +67,10 @@ async fn sweep(app: &App, shard: u32, queues: Queues, now: Timestamp, begun: Ins
     Ok(overdue)
 }
 
-/// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer.
+/// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer. A batch may
+/// wait for others, and its queue has an alarm for that.
 fn is_overdue(intent: &Intent, now: Timestamp) -> bool {
-    now.duration_since(intent.due) > OVERDUE && intent.cursor.is_none()
+    now.duration_since(intent.due) > OVERDUE && intent.cursor.is_none() && intent.step.worker() != Worker::Batch
 }
 
 fn needs_message(intent: &Intent, queues: Queues, now: Timestamp) -> bool {

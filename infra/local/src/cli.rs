@@ -66,7 +66,7 @@ enum Command {
 const ENVIRONMENT: &str = "\
 Environment (each replaces the embedded part it names):
   AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS, TABLE_NAME, BUCKET_NAME,
-  PUSH_QUEUE_URL, FOLLOW_UP_QUEUE_URL, APNS_ENDPOINT, APNS_CA_FILE, PUBLIC_URL,
+  PUSH_QUEUE_URL, FOLLOW_UP_QUEUE_URL, BATCH_QUEUE_URL, APNS_ENDPOINT, APNS_CA_FILE, PUBLIC_URL,
   SIGNING_IDENTITIES (file:<directory> or secretsmanager:<prefix>), RUST_LOG (default: warn)
 
 Ready when <data-dir>/local.json exists. Stop with Ctrl-C or SIGTERM.";

@@ -51,4 +51,10 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     get_campaign::FUNCTION,
     list_campaigns::FUNCTION,
     list_passes::FUNCTION,
+    make_batch::FUNCTION,
+    start_batch::FUNCTION,
+    get_batch::FUNCTION,
+    get_batch_results::FUNCTION,
+    cancel_batch::FUNCTION,
+    work_batch::FUNCTION,
 ];

@@ -5,6 +5,7 @@
 
 pub mod campaign;
 pub mod expiry;
+pub mod import;
 pub mod limit;
 pub mod link;
 pub mod location;
@@ -15,6 +16,7 @@ pub mod schedule;
 pub mod time;
 
 pub use campaign::{Campaign, CampaignDraft, LookKey, LookState, Offer};
+pub use import::{Imported, ImportedState};
 pub use link::{Link, LinkTerms};
 pub use location::Location;
 pub use pass::{Pass, PassState};

@@ -225,6 +225,11 @@ impl Pass {
         self.merchant_id == merchant_id && self.erasing_since.is_none()
     }
 
+    /// The same pass, new at `now` in the state it is in.
+    pub(crate) fn dated(self, campaign: &Campaign, now: Timestamp) -> Pass {
+        Pass { stamp: now.as_second() - revision_seconds(campaign, &self.look_key()), ..self }
+    }
+
     /// The offer the pass has, or had last.
     pub fn offer<'a>(&self, campaign: &'a Campaign) -> Result<&'a Offer, MissingOffer> {
         campaign.offer(&self.offer_id).ok_or_else(|| MissingOffer {
@@ -411,7 +416,7 @@ impl Pass {
     }
 
     /// The offer that would follow at that time.
-    fn offer_after<'a>(&self, campaign: &'a Campaign, at: Timestamp) -> Option<(usize, &'a Offer)> {
+    pub(crate) fn offer_after<'a>(&self, campaign: &'a Campaign, at: Timestamp) -> Option<(usize, &'a Offer)> {
         let is_over = |offer: &Offer| self.end_of(offer, LookState::Redeemable, campaign).is_some_and(|end| at >= end);
         campaign.offer_after(&self.offer_id, self.offer_position, is_over)
     }

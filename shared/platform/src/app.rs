@@ -10,6 +10,7 @@ use aws_types::{SdkConfig, sdk_config};
 use crate::{
     Config, Fault,
     apns::{Apns, ApnsSettings},
+    batch_files::BatchFiles,
     config::AwsVariables,
     identities::Identities,
     keys::Keys,
@@ -29,6 +30,8 @@ pub struct App {
     pub store: Store,
     /// S3: template archives and signed packages.
     pub packages: Packages,
+    /// S3: rows of batches and their answers.
+    pub batch_files: BatchFiles,
     /// SQS.
     pub queues: Queues,
     /// Certificates and keys, by pass type.
@@ -43,10 +46,11 @@ impl App {
     pub fn new(config: Config, sdk: &SdkConfig) -> App {
         let store = Store::new(sdk, &config.aws, &config.table_name);
         let (packages, queues) = (Packages::new(sdk, &config), Queues::new(sdk, &config));
+        let batch_files = BatchFiles::new(sdk, &config);
         let keys = Keys::default();
         // Last: whatever panics after it would have to take it apart, and that is code of all of OpenSSL.
         let identities = Identities::new(config.signing_identities.clone(), &config.aws, sdk);
-        App { config, store, packages, queues, identities, keys, apns: OnceLock::new() }
+        App { config, store, packages, batch_files, queues, identities, keys, apns: OnceLock::new() }
     }
 
     /// Apple's push service. The trusted roots are read at the first call.

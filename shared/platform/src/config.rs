@@ -16,6 +16,8 @@ pub struct Config {
     pub push_queue_url: String,
     /// `FOLLOW_UP_QUEUE_URL`: steps due later.
     pub follow_up_queue_url: String,
+    /// `BATCH_QUEUE_URL`: batches of passes to be made. Without it none is worked.
+    pub batch_queue_url: Option<String>,
     /// `PUBLIC_URL`: base of `webServiceURL` and links, without a trailing slash.
     pub public_url: String,
     /// `SIGNING_IDENTITIES`: where certificates and keys are.
@@ -88,11 +90,12 @@ impl fmt::Debug for AwsVariables {
 pub struct ConfigErrors(pub BTreeMap<String, String>);
 
 /// The names of the variables a deployed function is given; template.yaml sets exactly these.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 11] = [
     "TABLE_NAME",
     "BUCKET_NAME",
     "PUSH_QUEUE_URL",
     "FOLLOW_UP_QUEUE_URL",
+    "BATCH_QUEUE_URL",
     "PUBLIC_URL",
     "SIGNING_IDENTITIES",
     "APNS_ENDPOINT",
@@ -139,14 +142,21 @@ impl Config {
         let bucket_name = required("BUCKET_NAME");
         let push_queue_url = required("PUSH_QUEUE_URL");
         let follow_up_queue_url = required("FOLLOW_UP_QUEUE_URL");
+        let batch_queue_url = lookup("BATCH_QUEUE_URL");
         let public_url = required("PUBLIC_URL");
         let identities = required("SIGNING_IDENTITIES");
         let mut wrong = |name: &str, problem: String| {
             errors.entry(name.to_owned()).or_insert(problem);
         };
 
-        for (name, url) in [("PUSH_QUEUE_URL", &push_queue_url), ("FOLLOW_UP_QUEUE_URL", &follow_up_queue_url)] {
-            if parse_url(url).is_none() {
+        for (name, url) in [
+            ("PUSH_QUEUE_URL", Some(&push_queue_url)),
+            ("FOLLOW_UP_QUEUE_URL", Some(&follow_up_queue_url)),
+            ("BATCH_QUEUE_URL", batch_queue_url.as_ref()),
+        ] {
+            if let Some(url) = url
+                && parse_url(url).is_none()
+            {
                 wrong(name, format!("{url:?} is not a queue's URL (https://sqs.<region>.amazonaws.com/...)"));
             }
         }
@@ -212,6 +222,7 @@ impl Config {
             bucket_name,
             push_queue_url,
             follow_up_queue_url,
+            batch_queue_url,
             public_url,
             signing_identities,
             apns_endpoint,

@@ -26,7 +26,7 @@ pub struct Once {
     pub merchant_id: String,
     /// The key.
     pub key: String,
-    /// Hexadecimal SHA-256 of method, path and body; JSON written another way is the same body.
+    /// Hexadecimal SHA-256 of method, path, query and body; JSON written another way is the same body.
     pub request_digest: String,
     /// Of this request: a problem names it, replayed or not.
     pub request_id: String,
@@ -95,6 +95,10 @@ pub fn once(request: &Request, merchant: &Merchant, need: Need) -> Result<Option
     digest.update(request.method().as_str());
     digest.update("\n");
     digest.update(request.uri().path());
+    if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
+        digest.update("?");
+        digest.update(query);
+    }
     digest.update("\n");
     digest.update(canonical);
     Ok(Some(Once {

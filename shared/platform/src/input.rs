@@ -37,6 +37,11 @@ pub fn fields(request: &lambda_http::Request) -> Result<Fields, Failure> {
 }
 
 impl Fields {
+    /// The members of an object that did not come as a body of its own.
+    pub fn of(members: Map<String, Value>) -> Fields {
+        Fields { path: String::new(), members, problems: Problems::new() }
+    }
+
     /// Takes a member that must be there. `None` when it is missing or wrong, which is noted.
     pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         if !self.members.contains_key(name) {

@@ -3,6 +3,10 @@
 
 pub mod apns;
 pub mod app;
+pub mod batch_files;
+pub mod batch_rows;
+pub mod batch_view;
+pub mod batch_work;
 pub mod campaign_view;
 pub mod config;
 pub mod erasing;
@@ -11,6 +15,7 @@ pub mod http;
 pub mod idempotency;
 pub mod identities;
 pub mod input;
+pub mod issuing;
 pub mod keys;
 pub mod language;
 pub mod links;

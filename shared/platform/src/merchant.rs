@@ -59,14 +59,21 @@ impl FromStr for PresentState {
 }
 
 impl PresentState {
-    /// Of a pass at `now`.
-    pub fn of(pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<PresentState, Fault> {
-        Ok(match &pass.state {
-            PassState::Redeemable if pass.is_expired(campaign, now)? => PresentState::Expired,
+    /// Of a pass whose time is not over.
+    pub fn unexpired(state: &PassState) -> PresentState {
+        match state {
             PassState::Redeemable => PresentState::Redeemable,
             PassState::Redeemed { .. } => PresentState::Redeemed,
             PassState::Finished => PresentState::Finished,
             PassState::Voided { .. } => PresentState::Voided,
+        }
+    }
+
+    /// Of a pass at `now`.
+    pub fn of(pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<PresentState, Fault> {
+        Ok(match &pass.state {
+            PassState::Redeemable if pass.is_expired(campaign, now)? => PresentState::Expired,
+            state => PresentState::unexpired(state),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Config, Fault, app,
     config::AwsVariables,
-    store::{Intent, IntentKey},
+    store::{Intent, IntentKey, Worker},
 };
 
 /// The longest an SQS message can wait (AWS, "Amazon SQS delay queues"): what is due later, `sweep` sends in time.
@@ -23,6 +24,7 @@ pub struct Queues {
     client: OnceLock<Client>,
     push_url: String,
     follow_up_url: String,
+    batch_url: Option<String>,
 }
 
 /// A message, version 1.
@@ -30,6 +32,9 @@ pub struct Queues {
 struct Message {
     v: u8,
     intent: IntentKey,
+    /// How far the intent had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
 }
 
 impl Queues {
@@ -41,6 +46,7 @@ impl Queues {
             client: OnceLock::new(),
             push_url: config.push_queue_url.clone(),
             follow_up_url: config.follow_up_queue_url.clone(),
+            batch_url: config.batch_queue_url.clone(),
         }
     }
 
@@ -54,14 +60,18 @@ impl Queues {
     /// Called after the commit, and what fails here is only logged: the change is made and answered, and `sweep` finds
     /// the intents. Answers how many were sent.
     pub async fn send_after_commit(&self, intents: &[Intent], now: Timestamp) -> usize {
-        let (pushes, follow_ups): (Vec<_>, Vec<_>) = intents
-            .iter()
-            .filter(|intent| intent.due.duration_since(now) <= LONGEST_DELAY)
-            .partition(|intent| intent.step.is_push());
-        let (pushed, followed) =
-            tokio::join!(self.send(&self.push_url, &pushes, now), self.send(&self.follow_up_url, &follow_ups, now));
+        let near = |intent: &&Intent| intent.due.duration_since(now) <= LONGEST_DELAY;
+        let of = |worker| -> Vec<&Intent> {
+            intents.iter().filter(near).filter(|intent| intent.step.worker() == worker).collect()
+        };
+        let (pushes, follow_ups, batches) = (of(Worker::Push), of(Worker::FollowUp), of(Worker::Batch));
+        let (pushed, followed, batched) = tokio::join!(
+            self.send(Some(&self.push_url), &pushes, now),
+            self.send(Some(&self.follow_up_url), &follow_ups, now),
+            self.send(self.batch_url.as_deref(), &batches, now),
+        );
         let mut sent = 0;
-        for outcome in [pushed, followed] {
+        for outcome in [pushed, followed, batched] {
             match outcome {
                 Ok(count) => sent += count,
                 Err(fault) => tracing::error!(fault = fault.chain(), "a message was not sent; sweep will send it"),
@@ -70,12 +80,18 @@ impl Queues {
         sent
     }
 
-    async fn send(&self, url: &str, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
+    async fn send(&self, url: Option<&str>, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
+        let Some(url) = url else {
+            return match intents {
+                [] => Ok(0),
+                [..] => Err(Fault::contradiction("BATCH_QUEUE_URL is not set, so nobody works a batch")),
+            };
+        };
         // SendMessageBatch takes ten (AWS, "Amazon SQS message quotas").
         for batch in intents.chunks(10) {
             let mut request = self.client().send_message_batch().queue_url(url);
             for (index, intent) in batch.iter().enumerate() {
-                let message = Message { v: 1, intent: intent.key.clone() };
+                let message = Message { v: 1, intent: intent.key.clone(), cursor: intent.cursor.clone() };
                 let body = serde_json::to_string(&message).map_err(|error| Fault::new("writing a message", error))?;
                 let entry = SendMessageBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -101,10 +117,19 @@ fn delay(due: Timestamp, now: Timestamp) -> i32 {
 }
 
 /// The intent a message is about.
-pub fn intent_of(message: &aws_lambda_events::sqs::SqsMessage) -> Result<IntentKey, Fault> {
+pub fn intent_of(message: &SqsMessage) -> Result<IntentKey, Fault> {
+    read(message).map(|message| message.intent)
+}
+
+/// Whether the intent has gone on since the message was sent, for a worker whose rounds are long: somebody else has made
+/// the round that this message is about, and sent another.
+pub fn is_late(message: &SqsMessage, intent: &Intent) -> Result<bool, Fault> {
+    read(message).map(|message| message.cursor != intent.cursor)
+}
+
+fn read(message: &SqsMessage) -> Result<Message, Fault> {
     let body = message.body.as_deref().unwrap_or_default();
-    let message: Message = serde_json::from_str(body).map_err(|error| Fault::new("reading a message", error))?;
-    Ok(message.intent)
+    serde_json::from_str(body).map_err(|error| Fault::new("reading a message", error))
 }
 
 #[cfg(test)]
@@ -132,6 +157,6 @@ mod tests {
         let mut message = aws_lambda_events::sqs::SqsMessage::default();
         message.body = Some(written.to_owned());
         let intent = intent_of(&message).unwrap();
-        assert_eq!(serde_json::to_string(&Message { v: 1, intent }).unwrap(), written);
+        assert_eq!(serde_json::to_string(&Message { v: 1, intent, cursor: None }).unwrap(), written);
     }
 }

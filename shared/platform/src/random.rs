@@ -5,8 +5,9 @@ use passkit::{
     identifiers::SerialNumber,
     secrets::{AuthenticationToken, Barcode, LinkId},
 };
+use sha2::{Digest, Sha256};
 
-use crate::Fault;
+use crate::{Fault, issuing::Fresh};
 
 fn bytes<const N: usize>() -> Result<[u8; N], Fault> {
     let mut bytes = [0; N];
@@ -38,6 +39,41 @@ pub fn serial_number() -> Result<SerialNumber, Fault> {
 /// 96 bits, 16 characters, for redemptions, events and intents.
 pub fn id() -> Result<String, Fault> {
     Ok(URL_SAFE_NO_PAD.encode(bytes::<12>()?))
+}
+
+/// 256 bits, 64 hexadecimal digits: what the unguessable parts of a batch's passes are derived from.
+pub fn seed() -> Result<String, Fault> {
+    Ok(hex::encode(bytes::<32>()?))
+}
+
+/// Everything of a new pass that is random.
+pub fn fresh() -> Result<Fresh, Fault> {
+    Ok(Fresh {
+        serial_number: serial_number()?,
+        authentication_token: authentication_token()?,
+        link: link()?,
+        barcode: barcode()?,
+        redemption_id: id()?,
+    })
+}
+
+/// The same for one row of a batch, derived from the batch's seed: a row that is worked twice makes the same pass.
+/// SHA-256 of a secret of 256 bits and a text of fixed length: whoever knows some of these learns nothing of others.
+pub fn of_row(seed: &str, row: u32) -> Result<Fresh, Fault> {
+    let part = |what: &str| Sha256::digest(format!("{seed} {what} {row:010}"));
+    let serial_number = hex::encode(&part("serial")[..16]);
+    Ok(Fresh {
+        serial_number: serial_number.parse().map_err(|error| Fault::new("making a serial number", error))?,
+        authentication_token: AuthenticationToken::new(URL_SAFE_NO_PAD.encode(part("tokens"))),
+        link: LinkId::new(URL_SAFE_NO_PAD.encode(&part("linkid")[..16])),
+        barcode: Barcode::new(hex::encode_upper(&part("barcod")[..16])),
+        redemption_id: URL_SAFE_NO_PAD.encode(&part("redeem")[..12]),
+    })
+}
+
+/// The mark of a row in the history of the pass it made: 96 bits, 16 characters.
+pub fn mark_of_row(seed: &str, row: u32) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(format!("{seed} marked {row:010}"))[..12])
 }
 
 /// A merchant key: 256 bits behind a prefix that secret scanners can look for.

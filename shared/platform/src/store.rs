@@ -27,6 +27,8 @@
 //! | template, each version | `TEMPLATE#{merchant}#{template}` | `VERSION#{version}` |
 //! | template, by merchant | `TEMPLATES#{merchant}` | `{template}` |
 //! | campaign, by template | `TEMPLATE#{merchant}#{template}` | `CAMPAIGN#{campaign}` |
+//! | batch (TTL) | `BATCH#{merchant}#{batch}` | `BATCH` |
+//! | rows of a batch that were answered (TTL) | `BATCH#{merchant}#{batch}` | `CHUNK#{first row}` |
 //! | scheduled update | `UPDATES#{merchant}` | `{created}-{id}` |
 //! | merchant key, by its secret | `KEY#{sha256}` | `KEY` |
 //! | merchant key, by merchant | `KEYS#{merchant}` | `LISTED#{key}` |
@@ -38,6 +40,7 @@
 //!
 //! Barcodes are found by merchant, not by pass type as first designed: a till sends the barcode alone.
 
+mod batches;
 mod campaigns;
 mod erasure;
 mod idempotency;
@@ -70,17 +73,20 @@ use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
 use passkit::secrets::AuthenticationToken;
 use serde::de::DeserializeOwned;
 
+pub use batches::{Batch, BatchChange, BatchChunk, BatchState, BatchWritten, StoredBatch};
 pub use campaigns::{
     CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, is_place_among_members,
     place_among_members,
 };
 pub use erasure::{Forgotten, Remains};
 pub use idempotency::Recording;
-pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step};
+pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step, Worker};
 pub use keys::{KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, RevokedBy, StoredKey};
 pub use links::{Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
-pub use passes::{Change, Event, EventKind, FoundBarcode, Issued, StoredPass, Written, history_from};
+pub use passes::{
+    Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, StoredPass, Written, history_from,
+};
 pub use redemptions::{Reversal, StoredRedemption};
 pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};
 pub use table::{TTL_ATTRIBUTE, create_table};

@@ -18,11 +18,30 @@ const fn shared(module: &'static str, name: &'static str, calls: &'static [&'sta
 }
 
 /// Everything in `platform` outside the store and the packages that uses the app. `queues.send PushQueue` is a message
-/// to that queue.
+/// to that queue, `shared module.name` another of these.
 const SHARED_CALLS: &[SharedCall] = &[
     shared("keys", "authorise", &["store.key", "store.note_use"]),
     shared("keys", "authorise_anew", &["store.key", "store.note_use"]),
     shared("keys", "ensure", &["store.key", "store.make_key"]),
+    shared("issuing", "make", &["packages.check"]),
+    shared("batch_view", "named", &["store.batch"]),
+    shared(
+        "batch_work",
+        "chunk",
+        &[
+            "store.batch",
+            "store.campaign",
+            "store.change_batch",
+            "store.issue_several",
+            "store.progress",
+            "store.were_issued",
+            "batch_files.input",
+            "batch_files.put_results",
+            "shared issuing.make",
+            "queues.send FollowUpQueue",
+            "queues.send BatchQueue",
+        ],
+    ),
     shared("merchant", "pass", &["store.pass_and_campaign"]),
     shared("redemption_view", "named", &["store.redemption", "store.pass_and_campaign", "store.campaign"]),
     shared("idempotency", "earlier_answer", &["store.recorded"]),
@@ -91,6 +110,18 @@ const SHARED_CALLS: &[SharedCall] = &[
 
 const PACKAGES: &str = "!Sub ${Bucket.Arn}/packages/*";
 const TEMPLATES: &str = "!Sub ${Bucket.Arn}/templates/*";
+
+const BATCHES: &str = "!Sub ${Bucket.Arn}/batches/*";
+
+/// Every public method of `BatchFiles`, and what it does to which objects of the bucket.
+const BATCH_FILE_CALLS: &[(&str, &[(&str, &str)])] = &[
+    ("put_input", &[("s3:PutObject", BATCHES)]),
+    ("upload_url", &[("s3:PutObject", BATCHES)]),
+    // As with packages: what is not there is 403 for whoever may not list.
+    ("input", &[("s3:GetObject", BATCHES), ("s3:ListBucket", "!GetAtt Bucket.Arn")]),
+    ("put_results", &[("s3:PutObject", BATCHES)]),
+    ("results_url", &[("s3:GetObject", BATCHES)]),
+];
 
 /// A method of `Packages`: whether it chooses a signing identity, and what it does to which objects of the bucket.
 struct PackageCall {
@@ -166,6 +197,11 @@ fn uses(line: &str, module: &str, name: &str) -> bool {
 }
 
 fn add_call(grants: &mut Grants, call: &str) {
+    if let Some((module, name)) = call.strip_prefix("shared ").and_then(|shared| shared.split_once('.')) {
+        let shared = SHARED_CALLS.iter().find(|shared| (shared.module, shared.name) == (module, name));
+        shared.expect("in the table").calls.iter().for_each(|call| add_call(grants, call));
+        return;
+    }
     let (part, name) = call.split_once('.').expect("part.method");
     match part {
         "store" => store_calls::add(grants, name),
@@ -177,6 +213,10 @@ fn add_call(grants: &mut Grants, call: &str) {
                 grants.identities();
             }
         }
+        "batch_files" => {
+            let (_, bucket) = BATCH_FILE_CALLS.iter().find(|(method, _)| *method == name).expect("in the table");
+            bucket.iter().for_each(|(action, objects)| grants.other(action, objects));
+        }
         "identities" => grants.identities(),
         "queues" => grants.send(name.strip_prefix("send ").expect("send <queue>")),
         other => panic!("{other}: no part of the app that the house knows"),
@@ -186,7 +226,7 @@ fn add_call(grants: &mut Grants, call: &str) {
 /// `store.pass`, `identities.of`, …: what a source calls on the app.
 fn called(line: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    for part in ["store", "packages", "identities"] {
+    for part in ["store", "packages", "batch_files", "identities"] {
         let receiver = format!("app.{part}");
         // Under another name its calls would not be seen.
         assert!(sources::rests(line, &receiver).all(|rest| rest.starts_with('.')), "{receiver} is used without a call");
@@ -204,13 +244,17 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
                 "PushQueue"
             }
             "NextOffer" | "ScheduledUpdate" | "Erase" | "EraseAgain" | "Retain" | "RetainCampaign" => "FollowUpQueue",
+            "Batch" => "BatchQueue",
             other => panic!("Step::{other}: no step that the house knows"),
         });
     }
-    if uses(door, "scheduled", "next_intent") || uses(door, "erasing", "look_at_all") {
+    if uses(door, "scheduled", "next_intent")
+        || uses(door, "erasing", "look_at_all")
+        || uses(door, "issuing", "following")
+    {
         queues.insert("FollowUpQueue");
     }
-    if queues.is_empty() { BTreeSet::from(["PushQueue", "FollowUpQueue"]) } else { queues }
+    if queues.is_empty() { BTreeSet::from(["PushQueue", "FollowUpQueue", "BatchQueue"]) } else { queues }
 }
 
 /// Protects the table above from a shared part that does something else than it says, or is not in it.
@@ -227,7 +271,7 @@ fn the_table_says_what_the_shared_parts_call() {
             .iter()
             .filter(|shared| shared.module == name)
             .flat_map(|shared| shared.calls)
-            .filter(|call| !call.starts_with("queues."))
+            .filter(|call| !call.starts_with("queues.") && !call.starts_with("shared "))
             .map(|call| (*call).to_owned())
             .collect();
         let line = sources::one_line(code);
@@ -238,6 +282,15 @@ fn the_table_says_what_the_shared_parts_call() {
             assert_eq!(shared, sources::calls(&line, "pub async fn "), "{path}");
         }
     }
+}
+
+/// Protects the table above from a new way to the rows of a batch, or to their answers.
+#[test]
+fn the_table_lists_every_method_of_the_batch_files() {
+    let code = sources::code(&crate::checkout::text("shared/platform/src/batch_files.rs"));
+    let public: BTreeSet<_> = sources::calls(&sources::one_line(&code), "pub async fn ");
+    let listed: BTreeSet<_> = BATCH_FILE_CALLS.iter().map(|(method, _)| (*method).to_owned()).collect();
+    assert_eq!(listed, public);
 }
 
 /// Protects the table above from a new way to a package.

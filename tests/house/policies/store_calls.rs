@@ -45,11 +45,14 @@ const STORE_CALLS: &[StoreCall] = &[
         (&[PUT, DELETE], &["PASS#*", "BARCODE#*", "LINK#*", "ONCE#*", "DUE#*", "MEMBERS#*"]),
     ),
     call("assign_pass_type", (&[GET], &["TYPE#*"]), (&[PUT, CHECK], &["TYPE#*"])),
+    call("batch", (&[GET], &["BATCH#*"]), NOTHING),
+    call("batch_chunks", (&[QUERY], &["BATCH#*"]), NOTHING),
     call("campaign", (&[GET], &["CAMPAIGN#*"]), NOTHING),
     call("campaigns", (&[QUERY, BATCH], &["CAMPAIGNS#*", "CAMPAIGN#*"]), NOTHING),
     call("campaigns_of_template", (&[QUERY, BATCH], &["TEMPLATE#*", "CAMPAIGN#*"]), NOTHING),
     call("carry_out", NOTHING, (&[PUT, DELETE], &["UPDATES#*", "CAMPAIGN#*", "PASS#*", "DUE#*"])),
     call("change", NOTHING, CHANGE),
+    call("change_batch", NOTHING, (&[PUT, DELETE], &["BATCH#*", "DUE#*", "ONCE#*"])),
     call("count_download", NOTHING, (&[UPDATE], &["LINK#*"])),
     call("count_registrations", (&[QUERY], &["PASS#*"]), NOTHING),
     call("counts", (&[QUERY, GET], &["PASS#*", "LINK#*"]), NOTHING),
@@ -73,10 +76,16 @@ const STORE_CALLS: &[StoreCall] = &[
             &["PASS#*", "BARCODE#*", "LINK#*", "MEMBERS#*", "ONCE#*", "TALLY#*", "ERASED#*", "DUE#*"],
         ),
     ),
+    call(
+        "issue_several",
+        NOTHING,
+        (&[PUT, UPDATE, CHECK], &["PASS#*", "BARCODE#*", "DUE#*", "ERASED#*", "LINK#*", "MEMBERS#*", "TALLY#*"]),
+    ),
     call("keep_report", NOTHING, (&[UPDATE], &["REPORTS"])),
     call("holding", (&[GET], &["TYPE#*"]), NOTHING),
     call("key", (&[BATCH], &["KEY#*", "USED#*"]), NOTHING),
     call("keys", (&[GET, QUERY, BATCH], &["KEYS#*", "USED#*"]), NOTHING),
+    call("make_batch", NOTHING, (&[PUT], &["BATCH#*", "DUE#*", "ONCE#*"])),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
     call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
@@ -116,6 +125,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
     call("updates", (&[QUERY], &["UPDATES#*"]), NOTHING),
+    call("were_issued", (&[BATCH], &["PASS#*"]), NOTHING),
 ];
 
 /// The name of a key in the store's code, and how the partition it names begins.
@@ -126,8 +136,12 @@ const KEYS: &[(&str, &str)] = &[
     ("items::answer_mark_key(", "PASS#*"),
     ("items::update_mark_key(", "PASS#*"),
     ("items::erased_key(", "ERASED#*"),
+    ("event_key(", "PASS#*"),
     ("diagnosed_key(", "PASS#*"),
     ("told_key(", "PASS#*"),
+    ("batch_partition(", "BATCH#*"),
+    ("batch_key(", "BATCH#*"),
+    ("chunk_key(", "BATCH#*"),
     ("items::device_partition(", "DEVICE#*"),
     ("items::device_key(", "DEVICE#*"),
     ("items::barcode_key(", "BARCODE#*"),
@@ -264,7 +278,7 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        let sorts = ["ANSWER", "DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "UPDATE", "VERSION"];
+        let sorts = ["ANSWER", "CHUNK", "DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "UPDATE", "VERSION"];
         named.extend(partitions.filter(is_kind).filter(|kind| !sorts.contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();

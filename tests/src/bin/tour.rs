@@ -20,6 +20,7 @@ use passloop_local::apns::{StandIn, StandInOptions};
 use passloop_local::certificates::make_chain;
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
+use passloop_tests::batches::{CSV, JSON_LINES, lines};
 use passloop_tests::iphone::IPhone;
 use passloop_tests::template_folder::{TemplateFolder, plain_png};
 use passloop_tests::till::Till;
@@ -59,6 +60,7 @@ async fn main() {
     tour.redemption(&mut phone, &pass).await;
     tour.desk(&mut phone, &pass).await;
     tour.records(&pass).await;
+    tour.batch().await;
     tour.enrolment().await;
     tour.end(phone, &pass).await;
     println!("Everything held.");
@@ -221,6 +223,24 @@ impl Tour {
         }
         let passes = self.get(&format!("/passes?campaignId={CAMPAIGN}")).await;
         assert_eq!(passes["passes"].as_array().map(Vec::len), Some(1));
+    }
+
+    /// Many at once: rows in the call, rows uploaded, one of them from another system, one batch cancelled.
+    async fn batch(&self) {
+        let query = format!("?campaignId={CAMPAIGN}");
+        let (over, answers) =
+            self.office.whole_batch(&self.http, &query, CSV, "holder.name\nAda\nGrace\n".to_owned()).await;
+        assert_eq!((&over["state"], answers.len()), (&json!("finished"), 2), "{answers:?}");
+        let rows =
+            lines(&[json!({ "serialNumber": "OLD-1", "authenticationToken": "vxwxd7J8AlNNFPS8k0a0FfUFtq0ewzFdc" })]);
+        let order = self.office.announce_batch("tour", &query, "jsonl", rows.len()).await.expect(201).json();
+        let put = self.http.put(order["upload"]["url"].as_str().unwrap()).header("Content-Type", JSON_LINES);
+        Answer::to(put.body(rows)).await.expect(200);
+        let id = order["batchId"].as_str().unwrap();
+        self.office.start_batch(id).await.expect(202);
+        assert_eq!(self.office.batch_over(id).await["imported"], 1);
+        let order = self.office.announce_batch("tour 2", "", "csv", 10).await.expect(201).json();
+        self.office.cancel_batch(order["batchId"].as_str().unwrap()).await.expect(200);
     }
 
     /// Rewards enrolment.

@@ -154,6 +154,13 @@ pub enum Step {
         #[serde(with = "domain::time::text")]
         since: Timestamp,
     },
+    /// Work through the rows of a batch.
+    Batch {
+        /// Whose.
+        merchant_id: String,
+        /// Which.
+        batch_id: String,
+    },
     /// Give a pass its next offer.
     NextOffer {
         /// Which pass.
@@ -180,22 +187,34 @@ impl Step {
         }
     }
 
-    /// Whether the push workers do it, or the follow-up ones.
-    pub fn is_push(&self) -> bool {
+    /// Whose work it is.
+    pub fn worker(&self) -> Worker {
         match self {
             Step::Push { .. }
             | Step::PushAgain { .. }
             | Step::PushUnfetched { .. }
             | Step::PushCampaign { .. }
-            | Step::PushMembers { .. } => true,
+            | Step::PushMembers { .. } => Worker::Push,
+            Step::Batch { .. } => Worker::Batch,
             Step::NextOffer { .. }
             | Step::ScheduledUpdate { .. }
             | Step::Erase { .. }
             | Step::EraseAgain { .. }
             | Step::Retain { .. }
-            | Step::RetainCampaign { .. } => false,
+            | Step::RetainCampaign { .. } => Worker::FollowUp,
         }
     }
+}
+
+/// Who carries out a step; each has a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// `push-updates`.
+    Push,
+    /// `follow-up`.
+    FollowUp,
+    /// `work-batch`.
+    Batch,
 }
 
 impl Intent {
@@ -369,6 +388,7 @@ mod tests {
         r#"{"step":"erase-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"merchantId":"m","campaignId":"c"}"#,
         r#"{"step":"retain","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"since":"2026-11-23T12:00:15.000Z"}"#,
         r#"{"step":"retain-campaign","merchantId":"m","campaignId":"c","since":"2026-11-23T12:00:15.000Z"}"#,
+        r#"{"step":"batch","merchantId":"m","batchId":"b"}"#,
         r#"{"step":"next-offer","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"due":"2026-11-23T12:00:15.000Z"}"#,
     ];
 
@@ -389,9 +409,10 @@ mod tests {
                 Step::EraseAgain { .. } => "erase-again",
                 Step::Retain { .. } => "retain",
                 Step::RetainCampaign { .. } => "retain-campaign",
+                Step::Batch { .. } => "batch",
             })
             .collect();
         // A new kind needs an arm above, and so a line among those written.
-        assert_eq!(kinds.len(), 11, "{kinds:?}");
+        assert_eq!(kinds.len(), 12, "{kinds:?}");
     }
 }

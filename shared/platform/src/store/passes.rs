@@ -12,10 +12,9 @@ use super::{
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
     read,
-    tallies::Happened,
     transaction::{Condition, Outcome, Transaction, number},
 };
-use crate::{Fault, idempotency::Recorded, random};
+use crate::{Fault, idempotency::Recorded, issuing::Origin, random};
 
 /// A pass as read, with what a later write compares.
 #[derive(Debug, Clone)]
@@ -97,6 +96,10 @@ struct EventItem {
     event: String,
 }
 
+/// Passes that one transaction makes: of its hundred actions (DynamoDB, TransactWriteItems) eight for each, and one for each
+/// campaign that counts them.
+pub const ISSUED_AT_ONCE: usize = 11;
+
 /// How an issuing ended.
 #[derive(Debug)]
 pub enum Issued {
@@ -104,8 +107,22 @@ pub enum Issued {
     New,
     /// A pass with this serial number was there before.
     SerialNumberTaken,
+    /// Another pass has or had this barcode, which came from elsewhere.
+    BarcodeTaken,
     /// The idempotency key was used meanwhile.
     AnsweredBefore,
+}
+
+/// A pass to be made.
+pub struct NewIssue<'a> {
+    /// The pass.
+    pub pass: &'a Pass,
+    /// Whether its barcode is known to be nobody's, since we made it.
+    pub origin: Origin,
+    /// The steps that must follow, two at most.
+    pub then: &'a [Intent],
+    /// Whose work it was, for whoever must know whether the pass was made by them: names the event in its history.
+    pub mark: Option<&'a str>,
 }
 
 /// How the writing of a next version ended.
@@ -152,31 +169,49 @@ pub fn history_from(at: Timestamp) -> String {
     format!("EVENT#{:013}", at.as_millisecond())
 }
 
+/// The first event of a pass's history.
+fn issued_event(pass: &Pass, origin: Origin) -> Event {
+    let event = Event::new(EventKind::Issued, pass.created_at, pass.version);
+    match origin {
+        Origin::Here => event,
+        Origin::Elsewhere => event.with("imported", true),
+    }
+}
+
+/// Where an event is kept.
+fn event_key(identity: &PassIdentity, event: &Event, id: &str) -> Key {
+    // Thirteen digits of milliseconds keep the order of time until the year 2286; what falls into one is told in the
+    // order of versions, and of one version, first what made it.
+    let rank = match event.kind {
+        EventKind::Issued
+        | EventKind::Redeemed
+        | EventKind::Reversed
+        | EventKind::Offer
+        | EventKind::Updated
+        | EventKind::Personalized
+        | EventKind::Voided
+        | EventKind::Erased => 0,
+        EventKind::Downloaded => 1,
+        EventKind::Registered => 2,
+        EventKind::Pushed => 3,
+        EventKind::Asked => 4,
+        EventKind::Fetched => 5,
+        EventKind::Unregistered | EventKind::LinkRenewed | EventKind::LinkRevoked | EventKind::Diagnosed => 6,
+    };
+    let (at, version) = (event.at.as_millisecond(), event.version);
+    let sort = format!("EVENT#{at:013}#{version:010}#{rank}#{id}");
+    Key::new(items::pass_partition(identity), sort)
+}
+
 impl Transaction {
     pub(super) fn put_event(&mut self, identity: &PassIdentity, event: &Event) -> Result<(), Fault> {
+        self.put_event_as(identity, event, &random::id()?)
+    }
+
+    /// The same under a name of the caller's.
+    fn put_event_as(&mut self, identity: &PassIdentity, event: &Event, id: &str) -> Result<(), Fault> {
         let text = serde_json::to_string(event).map_err(|error| Fault::new("writing an event", error))?;
-        // Thirteen digits of milliseconds keep the order of time until the year 2286; what falls into one is told in the
-        // order of versions, and of one version, first what made it.
-        let rank = match event.kind {
-            EventKind::Issued
-            | EventKind::Redeemed
-            | EventKind::Reversed
-            | EventKind::Offer
-            | EventKind::Updated
-            | EventKind::Personalized
-            | EventKind::Voided
-            | EventKind::Erased => 0,
-            EventKind::Downloaded => 1,
-            EventKind::Registered => 2,
-            EventKind::Pushed => 3,
-            EventKind::Asked => 4,
-            EventKind::Fetched => 5,
-            EventKind::Unregistered | EventKind::LinkRenewed | EventKind::LinkRevoked | EventKind::Diagnosed => 6,
-        };
-        let (at, version) = (event.at.as_millisecond(), event.version);
-        let sort = format!("EVENT#{at:013}#{version:010}#{rank}#{}", random::id()?);
-        let key = Key::new(items::pass_partition(identity), sort);
-        self.put(&key, &EventItem { v: 1, event: text }, Condition::none())
+        self.put(&event_key(identity, event, id), &EventItem { v: 1, event: text }, Condition::none())
     }
 
     /// Adds the writing of a pass, on the condition that it is still the one read.
@@ -200,10 +235,10 @@ impl Transaction {
         }
         self.put_pass(before, after)?;
         if change.barcode_used.is_some() {
-            self.put_barcode(&before.pass, change.barcode_used)?;
+            self.put_barcode(&before.pass, change.barcode_used, Condition::none())?;
         }
         if after.barcode != before.pass.barcode {
-            self.put_barcode(after, None)?;
+            self.put_barcode(after, None, Condition::none())?;
         }
         self.replace_link(&before.pass, after)?;
         if let Some(event) = &change.event {
@@ -215,11 +250,43 @@ impl Transaction {
         self.put_intents(change.then)
     }
 
-    fn put_barcode(&mut self, pass: &Pass, used: Option<&Redemption>) -> Result<(), Fault> {
+    fn put_barcode(&mut self, pass: &Pass, used: Option<&Redemption>, condition: Condition) -> Result<(), Fault> {
         let PassIdentity { pass_type_identifier, serial_number } = pass.identity.clone();
         let item = BarcodeItem { v: 1, pass_type: pass_type_identifier, serial: serial_number, used: used.cloned() };
-        self.put(&items::barcode_key(&pass.merchant_id, &pass.barcode), &item, Condition::none())
+        self.put(&items::barcode_key(&pass.merchant_id, &pass.barcode), &item, condition)
     }
+
+    /// Adds the making of a pass, with its link, its barcode and its place among its campaign's passes: at most eight
+    /// actions, the first two on its name, the third on its barcode.
+    pub(super) fn put_issue(&mut self, new: &NewIssue<'_>) -> Result<(), Fault> {
+        let pass = new.pass;
+        self.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
+        // The serial number of an erased pass may still be on somebody's phone: it is never another's.
+        self.check(&items::erased_key(&pass.identity), Condition::absent())?;
+        // What was used elsewhere is used here.
+        let used = pass.last_redemption.as_ref().filter(|_| pass.shown_barcode().is_none());
+        let condition = match new.origin {
+            Origin::Here => Condition::none(),
+            Origin::Elsewhere => Condition::absent(),
+        };
+        self.put_barcode(pass, used, condition)?;
+        if let Some(link) = &pass.link {
+            self.put_link(&pass.identity, link)?;
+        }
+        let member = items::member_key(&pass.merchant_id, &pass.campaign_id, &pass.identity);
+        self.put(&member, &serde_json::json!({ "v": 1 }), Condition::none())?;
+        let event = issued_event(pass, new.origin);
+        match new.mark {
+            None => self.put_event(&pass.identity, &event)?,
+            Some(mark) => self.put_event_as(&pass.identity, &event, mark)?,
+        }
+        self.put_intents(new.then)
+    }
+}
+
+/// Whether a transaction was refused since the name of the pass that begins at `place` is, or was, another's.
+fn is_named(refused: &[usize], place: usize) -> bool {
+    refused.contains(&place) || refused.contains(&(place + 1))
 }
 
 impl Store {
@@ -256,33 +323,68 @@ impl Store {
         Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
     }
 
-    /// Makes a pass, with its link, its barcode and its place among its campaign's passes, and the steps that follow.
-    pub async fn issue(&self, pass: &Pass, recorded: Option<&Recorded>, then: &[Intent]) -> Result<Issued, Fault> {
+    /// Makes a pass.
+    pub async fn issue(&self, new: &NewIssue<'_>, recorded: Option<&Recorded>) -> Result<Issued, Fault> {
         let mut transaction = Transaction::default();
         if let Some(recorded) = recorded {
             transaction.put_recorded(recorded)?;
-            transaction.mark_answer(&pass.identity, recorded)?;
+            transaction.mark_answer(&new.pass.identity, recorded)?;
         }
-        let place_of_pass = transaction.len();
-        transaction.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
-        // The serial number of an erased pass may still be on somebody's phone: it is never another's.
-        transaction.check(&items::erased_key(&pass.identity), Condition::absent())?;
-        transaction.put_barcode(pass, None)?;
-        if let Some(link) = &pass.link {
-            transaction.put_link(&pass.identity, link)?;
-        }
-        let member = items::member_key(&pass.merchant_id, &pass.campaign_id, &pass.identity);
-        transaction.put(&member, &serde_json::json!({ "v": 1 }), Condition::none())?;
-        transaction.put_event(&pass.identity, &Event::new(EventKind::Issued, pass.created_at, pass.version))?;
-        transaction.tally(&pass.merchant_id, &pass.campaign_id, Happened::Issued)?;
-        transaction.put_intents(then)?;
+        let place = transaction.len();
+        transaction.put_issue(new)?;
+        transaction.tally_issued(&[(new.pass, new.origin)], None)?;
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Issued::New,
-            Outcome::Refused(places) if places == [place_of_pass] || places == [place_of_pass + 1] => {
-                Issued::SerialNumberTaken
-            }
-            Outcome::Refused(_) => Issued::AnsweredBefore,
+            Outcome::Refused(places) if recorded.is_some() && places.contains(&0) => Issued::AnsweredBefore,
+            Outcome::Refused(places) if is_named(&places, place) => Issued::SerialNumberTaken,
+            Outcome::Refused(_) => Issued::BarcodeTaken,
         })
+    }
+
+    /// Makes several passes with as few transactions as their conditions allow, [`ISSUED_AT_ONCE`] at most, no two of
+    /// one name or barcode; says of each how it ended. Callers that work side by side count in different places, `shard`,
+    /// and so never wait for each other.
+    pub async fn issue_several(&self, passes: &[NewIssue<'_>], shard: usize) -> Result<Vec<Issued>, Fault> {
+        let mut ended: Vec<Option<Issued>> = passes.iter().map(|_| None).collect();
+        loop {
+            let open: Vec<usize> = (0..passes.len()).filter(|index| ended[*index].is_none()).collect();
+            if open.is_empty() {
+                return Ok(ended.into_iter().flatten().collect());
+            }
+            let (mut transaction, mut places) = (Transaction::default(), Vec::with_capacity(open.len()));
+            for index in &open {
+                places.push(transaction.len());
+                transaction.put_issue(&passes[*index])?;
+            }
+            let counted: Vec<_> = open.iter().map(|index| (passes[*index].pass, passes[*index].origin)).collect();
+            transaction.tally_issued(&counted, Some(shard))?;
+            match self.commit(transaction).await? {
+                Outcome::Committed => open.iter().for_each(|index| ended[*index] = Some(Issued::New)),
+                Outcome::Refused(refused) => {
+                    for (index, place) in open.iter().zip(places) {
+                        if is_named(&refused, place) {
+                            ended[*index] = Some(Issued::SerialNumberTaken);
+                        } else if refused.contains(&(place + 2)) {
+                            ended[*index] = Some(Issued::BarcodeTaken);
+                        }
+                    }
+                    if open.iter().all(|index| ended[*index].is_none()) {
+                        return Err(Fault::contradiction("a transaction was refused for no pass of it"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of passes that were to be made under a mark, whether each was: in the order asked.
+    pub async fn were_issued(&self, passes: &[NewIssue<'_>]) -> Result<Vec<bool>, Fault> {
+        let keys = passes.iter().map(|new| {
+            let event = issued_event(new.pass, new.origin);
+            event_key(&new.pass.identity, &event, new.mark.unwrap_or_default())
+        });
+        let keys: Vec<Key> = keys.collect();
+        let found = self.get_many(&keys).await?;
+        Ok(keys.iter().map(|key| found.contains_key(key)).collect())
     }
 
     /// Writes what became of a pass, on the condition that it is still the pass that was read.

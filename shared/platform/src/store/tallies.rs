@@ -5,7 +5,7 @@
 //!
 //! | sort key | counts |
 //! |---|---|
-//! | `PASSES` | passes issued and erased; installations that began, that the phone ended, that APNs ended, that went with their pass |
+//! | `PASSES` | passes issued, of these imported, and erased; installations that began, that the phone ended, that APNs ended, that went with their pass |
 //! | `LIMITS` | redemptions of the campaign and of each offer, less those reversed: what limits ask |
 //! | `DAY#{day}#{offer}#{location}` | redemptions and reversals of that UTC day, offer and location |
 //! | `WALLET` | first fetches of a version, by how long they took |
@@ -13,7 +13,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::limit::{Claim, HolderId, SHARDS, Spent};
+use domain::{
+    Pass,
+    limit::{Claim, HolderId, SHARDS, Spent},
+};
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, civil::Date};
 use passkit::identifiers::{CampaignId, OfferId};
@@ -23,7 +26,7 @@ use super::{
     Item, Key, Store, fault,
     transaction::{Counting, Transaction},
 };
-use crate::{Fault, random};
+use crate::{Fault, issuing::Origin, random};
 
 /// Rows (a day, an offer, a location) that one report tells: with 450 bytes at most each, an answer of 4.5 MB, below
 /// Lambda's 6 MB. Ten shops with two offers fill them in 500 days; a report can be asked for fewer days.
@@ -36,6 +39,7 @@ pub const WALLET_BUCKETS: [u32; 13] = [1, 2, 3, 5, 10, 20, 30, 60, 300, 900, 360
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Happened {
     Issued,
+    Imported,
     Installed,
     Removed,
     Unreachable,
@@ -49,6 +53,7 @@ impl Happened {
     fn attribute(self) -> &'static str {
         match self {
             Happened::Issued => "issued",
+            Happened::Imported => "imported",
             Happened::Installed => "installed",
             Happened::Removed => "removed",
             Happened::Unreachable => "unreachable",
@@ -81,6 +86,8 @@ pub(super) struct CountedIn {
 pub struct Report {
     /// Passes made.
     pub issued: u64,
+    /// Of these, brought from another system.
+    pub imported: u64,
     /// Installations that began: a device that carries a pass is one.
     pub installed: u64,
     /// Of these, ended by the phone.
@@ -163,6 +170,25 @@ impl Transaction {
     ) -> Result<(), Fault> {
         let key = shard_key(merchant_id, campaign_id, any_shard()?, "PASSES");
         self.count(&key, Counting::default().add(happened.attribute(), i64::try_from(times).unwrap_or(i64::MAX)))
+    }
+
+    /// Counts passes that are made, those of one campaign in one place: `shard`, or any.
+    pub(super) fn tally_issued(&mut self, passes: &[(&Pass, Origin)], shard: Option<usize>) -> Result<(), Fault> {
+        let mut counts: BTreeMap<(&str, &CampaignId), (i64, i64)> = BTreeMap::new();
+        for (pass, origin) in passes {
+            let (issued, imported) = counts.entry((&pass.merchant_id, &pass.campaign_id)).or_default();
+            *issued += 1;
+            *imported += i64::from(*origin == Origin::Elsewhere);
+        }
+        let shard = shard.map_or_else(any_shard, |shard| Ok(shard % SHARDS))?;
+        for ((merchant_id, campaign_id), (issued, imported)) in counts {
+            let mut counting = Counting::default().add(Happened::Issued.attribute(), issued);
+            if imported > 0 {
+                counting = counting.add(Happened::Imported.attribute(), imported);
+            }
+            self.count(&shard_key(merchant_id, campaign_id, shard, "PASSES"), counting)?;
+        }
+        Ok(())
     }
 
     /// Counts the first fetch of a version.
@@ -304,6 +330,7 @@ impl Store {
             let Some(rows) = rows else { return Ok(None) };
             for item in whole.values() {
                 report.issued += count_of(item, Happened::Issued.attribute());
+                report.imported += count_of(item, Happened::Imported.attribute());
                 report.installed += count_of(item, Happened::Installed.attribute());
                 report.removed += count_of(item, Happened::Removed.attribute());
                 report.unreachable += count_of(item, Happened::Unreachable.attribute());
