@@ -177,7 +177,8 @@ def expand(template, parameters, variables):
     for each in resources.values():
         if each["Type"] == "AWS::Lambda::EventSourceMapping" and "ScalingConfig" in each["Properties"]:
             limit = each["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-            each["Properties"]["ScalingConfig"]["MaximumConcurrency"] = int(values[limit["Ref"]])
+            if isinstance(limit, dict):
+                each["Properties"]["ScalingConfig"]["MaximumConcurrency"] = int(values[limit["Ref"]])
     # The emulator speaks plain HTTP, which the policies of bucket and queues refuse. tests/house holds them.
     plain = []
     for name, each in resources.items():

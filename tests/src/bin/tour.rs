@@ -264,7 +264,7 @@ impl Tour {
         phone.was_content();
     }
 
-    /// Voided, seen so, deleted.
+    /// Voided, seen so, deleted, forgotten; and paths that are none.
     async fn end(&self, mut phone: IPhone, pass: &Issued) {
         self.office.void(pass).await.expect(200);
         assert_eq!(phone.hear(&self.apns).await, [pass.serial.as_str()]);
@@ -272,6 +272,13 @@ impl Tour {
         phone.was_content();
         phone.delete(&pass.serial).await;
         assert_eq!(self.office.get(pass).await["devices"], 0);
+        let path = format!("/passes/{}/{}", pass.pass_type, pass.serial);
+        Answer::to(self.office.request(Method::DELETE, &path)).await.expect(204);
+        Answer::to(self.office.request(Method::GET, &path)).await.problem(404, "unknown_pass");
+
+        Answer::to(self.http.get(format!("{}/nowhere", self.base))).await.problem(404, "not_found");
+        let slashes = format!("{}//v1//passes/{}/{}", self.base, pass.pass_type, pass.serial);
+        Answer::to(self.http.get(slashes)).await.expect(401);
     }
 
     async fn until<F: Future<Output = Value>>(
