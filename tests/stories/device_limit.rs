@@ -1,6 +1,6 @@
 //! `maximumDevices` and `onTooManyDevices` (contract 4, Campaigns).
 
-use passloop_tests::back_office::{Issued, two_offers};
+use passloop_tests::back_office::{CAMPAIGN, Issued, two_offers};
 use passloop_tests::web_service::Registration;
 use passloop_tests::world::World;
 use serde_json::json;
@@ -86,5 +86,18 @@ async fn allow_lets_every_device_in() {
     assert_eq!(office.get(&pass).await["devices"], 2);
     phone.was_content();
     friend.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_is_one_to_a_million() {
+    let world = World::new().await;
+    for limit in [0, 1_000_001] {
+        let mut campaign = two_offers();
+        campaign["maximumDevices"] = json!(limit);
+        let refused = world.back_office().put_campaign(CAMPAIGN, &campaign).await;
+        refused.problem(422, "invalid");
+        assert_eq!(refused.problem_paths(), ["/maximumDevices"]);
+    }
     world.end().await;
 }

@@ -131,3 +131,14 @@ async fn what_was_counted_outlives_a_restart() {
     assert_eq!((&after["issued"], &after["redeemed"]), (&json!(1), &json!(1)));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_in_the_wrong_order_are_told_and_days_to_come_are_empty() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let refused = Answer::to(office.report(CAMPAIGN, "?from=2026-11-26&until=2026-11-01")).await;
+    refused.problem(422, "invalid");
+    assert_eq!(refused.problem_paths(), ["/until"]);
+    assert_eq!(report(&world, "?from=2090-01-01").await["redemptions"], json!([]));
+    world.end().await;
+}

@@ -72,7 +72,11 @@ fn days(request: &Request, now: Timestamp) -> Result<(Date, Date), Failure> {
     };
     // Before the first campaign, and after every clock that runs ahead.
     let today = now.to_zoned(TimeZone::UTC).date();
-    let (from, until) = (day("from", Date::constant(1970, 1, 1)), day("until", today.tomorrow().unwrap_or(today)));
+    let from = day("from", Date::constant(1970, 1, 1));
+    let until = day("until", today.tomorrow().unwrap_or(today).max(from));
+    if until < from && problems.is_empty() {
+        problems.push(Problem::new("/until", "must not be before from"));
+    }
     if problems.is_empty() { Ok((from, until)) } else { Err(Failure::Invalid(problems)) }
 }
 

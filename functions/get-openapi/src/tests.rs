@@ -14,7 +14,8 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 48] = [
+const LIMITS: [(&str, &str, &str); 49] = [
+    ("shared/domain/src/campaign.rs", "MAXIMUM_DEVICES", "CampaignDraft/properties/maximumDevices/maximum"),
     ("shared/domain/src/retention.rs", "MAXIMUM_RETENTION_DAYS", "CampaignDraft/properties/retentionDays/maximum"),
     ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/paths/~1merchant~1v1~1passes~1batch/post/description"),
     ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/info/description"),

@@ -32,6 +32,8 @@ pub const MAXIMUM_NEXT_OFFER_AFTER_SECONDS: u32 = 31_536_000;
 pub const MAXIMUM_PUSH_OVER_SECONDS: u32 = 86_400;
 /// The largest `redemptionLimit`.
 pub const MAXIMUM_REDEMPTIONS: u32 = 1_000_000;
+/// The largest `maximumDevices`.
+pub const MAXIMUM_DEVICES: u32 = 1_000_000;
 /// The largest `totalRedemptionLimit`: what is counted stays far within 32 bits.
 pub const MAXIMUM_TOTAL_REDEMPTIONS: u32 = 1_000_000_000;
 /// The longest `reversibleForSeconds`: a year.
@@ -395,8 +397,8 @@ impl CampaignDraft {
         if self.push_over_seconds > MAXIMUM_PUSH_OVER_SECONDS {
             wrong("/pushOverSeconds".into(), format!("must be 0 to {MAXIMUM_PUSH_OVER_SECONDS}"));
         }
-        if self.maximum_devices == Some(0) {
-            wrong("/maximumDevices".into(), "must be at least 1, or null for any number".into());
+        if self.maximum_devices.is_some_and(|devices| !(1..=MAXIMUM_DEVICES).contains(&devices)) {
+            wrong("/maximumDevices".into(), format!("must be 1 to {MAXIMUM_DEVICES}, or null for any number"));
         }
         if self.retention_days.is_some_and(|days| !(1..=MAXIMUM_RETENTION_DAYS).contains(&days)) {
             wrong("/retentionDays".into(), format!("must be 1 to {MAXIMUM_RETENTION_DAYS}, or null to keep passes"));
