@@ -39,8 +39,7 @@ fn translations(bytes: &[u8]) {
     let again = strings::parse(&strings::encode(&read.entries)).expect("what we write, we read");
     // A property list holds no other control characters; what differed in them alone is one.
     let plain = |text: &str| text.replace(|letter: char| letter.is_control() && !"\n\r\t".contains(letter), "");
-    let expected: BTreeMap<String, String> =
-        read.entries.iter().map(|(key, text)| (plain(key), plain(text))).collect();
+    let expected: BTreeMap<String, String> = read.entries.iter().map(|(key, text)| (plain(key), plain(text))).collect();
     assert_eq!(again.entries, expected);
 }
 
