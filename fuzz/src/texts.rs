@@ -37,8 +37,10 @@ fn placeholders(source: &str) {
 fn translations(bytes: &[u8]) {
     let Ok(read) = strings::parse(bytes) else { return };
     let again = strings::parse(&strings::encode(&read.entries)).expect("what we write, we read");
-    assert_eq!(again.entries, read.entries);
-    assert!(again.repeated.is_empty());
+    // A property list holds no other control characters; what differed in them alone is one.
+    let plain = |text: &str| text.replace(|letter: char| letter.is_control() && !"\n\r\t".contains(letter), "");
+    let expected: BTreeMap<String, String> = read.entries.iter().map(|(key, text)| (plain(key), plain(text))).collect();
+    assert_eq!(again.entries, expected);
 }
 
 fn update(bytes: &[u8]) {

@@ -121,7 +121,7 @@ fn exchange(value: &mut Value, depth: u64, chance: &mut Chance) {
             let place = chance.below(items.len() as u64) as usize;
             items.get_mut(place)
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     };
     match child {
         Some(child) => exchange(child, depth - 1, chance),

@@ -19,7 +19,7 @@ const REST_LIMIT: Duration = Duration::from_secs(150);
 /// Waits for rest, then checks every promise. Phones do nothing but react to pushes.
 pub(super) async fn audit(town: &Town, mut phones: Vec<IPhone>) -> Vec<String> {
     let mut broken = rest(town, &mut phones).await;
-    for phone in &mut phones {
+    for phone in &phones {
         // Wallet reports what it disliked in any of its conversations (reference 1.6).
         broken.extend(phone.complaints().iter().map(|complaint| format!("a phone reports: {complaint}")));
     }
