@@ -16,6 +16,7 @@ pub mod iphone;
 mod listing;
 mod lock_screen;
 pub mod package;
+pub mod receiver;
 pub mod template_folder;
 pub mod till;
 pub mod web_service;

@@ -58,6 +58,13 @@ impl World {
         World::with_campaign(&two_offers()).await
     }
 
+    /// A service with the usual template and campaign, and these variables besides.
+    pub async fn with_variables(more: &[(&str, &str)]) -> World {
+        let world = World::start_with(Persistence::Ephemeral, certificates().dir.path(), more).await;
+        world.open_bakery(&two_offers()).await;
+        world
+    }
+
     /// A service with the usual template and this campaign.
     pub async fn with_campaign(campaign: &Value) -> World {
         let world = World::empty().await;
@@ -80,6 +87,10 @@ impl World {
     }
 
     async fn start(persistence: Persistence, identities: &Path) -> World {
+        World::start_with(persistence, identities, &[]).await
+    }
+
+    async fn start_with(persistence: Persistence, identities: &Path, more: &[(&str, &str)]) -> World {
         let dir = TempDir::new().unwrap();
         // The machine's own time, in whole seconds: certificates are checked against it by openssl.
         let start = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
@@ -87,6 +98,7 @@ impl World {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut variables = outside();
         variables.insert("SIGNING_IDENTITIES".to_owned(), format!("file:{}", identities.display()));
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let local = start_local(any_port, dir.path(), &clock, persistence, &variables).await;
         World { local, clock, http: client(), dir, persistence, variables }
     }

@@ -51,5 +51,6 @@ mod spread_pushes;
 mod templates;
 mod two_phones;
 mod void;
+mod webhooks;
 mod welcome;
 mod windows;

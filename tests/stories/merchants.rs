@@ -93,6 +93,7 @@ struct Names {
     update: String,
     key: String,
     redemption: String,
+    webhook: String,
 }
 
 impl Names {
@@ -106,10 +107,11 @@ impl Names {
             update: "1795435200000-0000000000000000".to_owned(),
             key: "0000000000000000".to_owned(),
             redemption: "0000000000000000".to_owned(),
+            webhook: "nobody-s".to_owned(),
         }
     }
 
-    fn all(&self) -> [&str; 8] {
+    fn all(&self) -> [&str; 9] {
         [
             &self.barcode,
             &self.serial,
@@ -119,6 +121,7 @@ impl Names {
             &self.pass_type,
             &self.campaign,
             &self.template,
+            &self.webhook,
         ]
     }
 
@@ -132,6 +135,7 @@ impl Names {
             "updateId" => &self.update,
             "keyId" => &self.key,
             "redemptionId" => &self.redemption,
+            "webhookId" => &self.webhook,
             other => panic!("{other}: say here what it names"),
         }
     }
@@ -153,6 +157,9 @@ impl Names {
             "issue-pass" => vec![json!({ "campaignId": self.campaign, "serialNumber": serial })],
             "update-pass" => vec![json!({ "holder": { "name": "Eve" } })],
             "void-pass" | "renew-link" | "reverse-redemption" => vec![json!({})],
+            "put-webhook" => vec![json!({ "url": "https://localhost/hook" })],
+            "rotate-webhook-secret" | "test-webhook" => vec![json!({})],
+            "replay-webhook" => vec![json!({}), pass],
             "make-bundle" => vec![json!({ "passes": [pass] })],
             "redeem-pass" => vec![json!({ "barcode": self.barcode }), pass],
             "schedule-update" => [json!({ "campaignId": self.campaign }), pass]
@@ -263,6 +270,8 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
     let key = ours.make_key(&json!({ "role": "redeem", "name": "Ada's till" })).await.expect(201).json();
     let update = json!({ "target": { "campaignId": CAMPAIGN }, "at": "2099-01-01T00:00:00Z", "overlay": news() });
     let update = Answer::to(ours.request(Method::POST, "/updates").json(&update)).await.expect(201).json();
+    let hook = ours.request(Method::PUT, "/webhooks/our-own-hook").json(&json!({ "url": "https://localhost/ours" }));
+    let hook = Answer::to(hook).await.expect(201).json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let names = Names {
         campaign: CAMPAIGN.to_owned(),
@@ -273,11 +282,23 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
         update: text(&update["updateId"]),
         key: text(&key["keyId"]),
         redemption: text(&used["redemptionId"]),
+        webhook: "our-own-hook".to_owned(),
     };
     let template = Answer::to(ours.request(Method::GET, &format!("/templates/{CAMPAIGN}"))).await.expect(200).json();
     let link = pass.landing_url.rsplit('/').next().unwrap();
-    let told_to_nobody =
-        [&names.serial, &names.barcode, &names.update, &names.key, &names.redemption, link, "Ada", "Grace"];
+    let secret = text(&hook["secret"]);
+    let told_to_nobody = [
+        secret.as_str(),
+        "localhost/ours",
+        &names.serial,
+        &names.barcode,
+        &names.update,
+        &names.key,
+        &names.redemption,
+        link,
+        "Ada",
+        "Grace",
+    ];
     let digest = text(&template["sha256"]);
 
     // The same requests under the same idempotency keys were ours before; those that change anything went elsewhere.

@@ -14,7 +14,31 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 40] = [
+const LIMITS: [(&str, &str, &str); 48] = [
+    ("functions/put-webhook/src/lib.rs", "URL_LIMIT", "WebhookOrder/properties/url/maxLength"),
+    ("functions/put-webhook/src/lib.rs", "NAME_LIMIT", "/components/parameters/webhookId/schema/maxLength"),
+    ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_LIMIT", "Rotation/properties/keepSeconds/maximum"),
+    ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_USUALLY", "Rotation/properties/keepSeconds/default"),
+    (
+        "shared/platform/src/store/webhooks.rs",
+        "MAXIMUM_WEBHOOKS",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}/put/description",
+    ),
+    (
+        "shared/platform/src/store/webhooks.rs",
+        "DELIVERIES_PAGE",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1deliveries/get/description",
+    ),
+    (
+        "functions/replay-webhook/src/lib.rs",
+        "PASSES",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1replay/post/description",
+    ),
+    (
+        "functions/list-deliveries/src/lib.rs",
+        "CURSOR_LIMIT",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1deliveries/get/parameters/0/schema/maxLength",
+    ),
     ("shared/domain/src/retention.rs", "MAXIMUM_RETENTION_DAYS", "CampaignDraft/properties/retentionDays/maximum"),
     ("functions/reverse-redemption/src/lib.rs", "REASON_LIMIT", "ReversalOrder/properties/reason/maxLength"),
     ("shared/platform/src/store/tallies.rs", "ROWS", "Report/properties/redemptions/maxItems"),

@@ -18,6 +18,7 @@ use platform::{
     merchant::{self, HOLDER_LIMIT, PassView},
     random,
     store::{ATTEMPTS, Counts, Issued},
+    webhooks,
 };
 use serde_json::{Map, Value};
 
@@ -88,9 +89,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let view = PassView::new(app, &pass, &campaign, Counts::default(), now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
         let recorded = recorded.map(Recorded::telling_of_holder);
-        let then: Vec<_> = erasing::first_look(&pass, &campaign, now)?.into_iter().collect();
+        let mut then: Vec<_> = erasing::first_look(&pass, &campaign, now)?.into_iter().collect();
+        then.extend(webhooks::news(app, &pass, now).await?);
         match app.store.issue(&pass, recorded.as_ref(), &then).await? {
-            Issued::New => return Ok(answer::json(StatusCode::CREATED, &view)),
+            Issued::New => {
+                app.queues.send_after_commit(&then, now).await;
+                return Ok(answer::json(StatusCode::CREATED, &view));
+            }
             Issued::SerialNumberTaken => {
                 idempotency::refuse(app, once.as_ref(), Refusal::SerialNumberTaken(pass.identity), now).await?;
             }

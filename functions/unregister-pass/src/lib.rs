@@ -9,6 +9,7 @@ use platform::{
     http::{self as answer, Failure},
     phone,
     store::Departure,
+    webhooks,
 };
 
 /// The door.
@@ -25,7 +26,9 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let found = app.store.pass_on_device(&identity, &device).await?;
     let found = found.filter(|found| found.stored.pass.authentication_token == token).ok_or(Failure::Unauthorised)?;
     if let Some(registration) = found.registration {
-        app.store.unregister(&identity, &registration, Departure::Removed, now).await?;
+        let then: Vec<_> = webhooks::news(app, &found.stored.pass, now).await?.into_iter().collect();
+        app.store.unregister(&identity, &registration, Departure::Removed, &then, now).await?;
+        app.queues.send_after_commit(&then, now).await;
     }
     Ok(answer::empty(StatusCode::OK))
 }

@@ -44,4 +44,13 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     get_campaign::FUNCTION,
     list_campaigns::FUNCTION,
     list_passes::FUNCTION,
+    put_webhook::FUNCTION,
+    get_webhook::FUNCTION,
+    list_webhooks::FUNCTION,
+    delete_webhook::FUNCTION,
+    rotate_webhook_secret::FUNCTION,
+    test_webhook::FUNCTION,
+    replay_webhook::FUNCTION,
+    list_deliveries::FUNCTION,
+    send_webhooks::FUNCTION,
 ];

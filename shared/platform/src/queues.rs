@@ -16,6 +16,17 @@ use crate::{
 /// The longest an SQS message can wait (AWS, "Amazon SQS delay queues"): what is due later, `sweep` sends in time.
 pub const LONGEST_DELAY: SignedDuration = SignedDuration::from_secs(900);
 
+/// Which queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Pushes to fan out.
+    Push,
+    /// Steps due later.
+    FollowUp,
+    /// What merchants' servers are to be told.
+    Webhook,
+}
+
 /// The queues.
 pub struct Queues {
     sdk: SdkConfig,
@@ -23,6 +34,7 @@ pub struct Queues {
     client: OnceLock<Client>,
     push_url: String,
     follow_up_url: String,
+    webhook_url: String,
 }
 
 /// A message, version 1.
@@ -41,6 +53,7 @@ impl Queues {
             client: OnceLock::new(),
             push_url: config.push_queue_url.clone(),
             follow_up_url: config.follow_up_queue_url.clone(),
+            webhook_url: config.webhook_queue_url.clone(),
         }
     }
 
@@ -54,14 +67,18 @@ impl Queues {
     /// Called after the commit, and what fails here is only logged: the change is made and answered, and `sweep` finds
     /// the intents. Answers how many were sent.
     pub async fn send_after_commit(&self, intents: &[Intent], now: Timestamp) -> usize {
-        let (pushes, follow_ups): (Vec<_>, Vec<_>) = intents
-            .iter()
-            .filter(|intent| intent.due.duration_since(now) <= LONGEST_DELAY)
-            .partition(|intent| intent.step.is_push());
-        let (pushed, followed) =
-            tokio::join!(self.send(&self.push_url, &pushes, now), self.send(&self.follow_up_url, &follow_ups, now));
+        let of = |queue: Queue| -> Vec<&Intent> {
+            let soon = intents.iter().filter(|intent| intent.due.duration_since(now) <= LONGEST_DELAY);
+            soon.filter(|intent| intent.step.queue() == queue).collect()
+        };
+        let (pushes, follow_ups, webhooks) = (of(Queue::Push), of(Queue::FollowUp), of(Queue::Webhook));
+        let outcomes = tokio::join!(
+            self.send(&self.push_url, &pushes, now),
+            self.send(&self.follow_up_url, &follow_ups, now),
+            self.send(&self.webhook_url, &webhooks, now)
+        );
         let mut sent = 0;
-        for outcome in [pushed, followed] {
+        for outcome in [outcomes.0, outcomes.1, outcomes.2] {
             match outcome {
                 Ok(count) => sent += count,
                 Err(fault) => tracing::error!(fault = fault.chain(), "a message was not sent; sweep will send it"),

@@ -14,7 +14,7 @@ use super::{
     Event, Key, Store, fault, read,
     transaction::{Condition, Transaction, number},
 };
-use crate::{Fault, random};
+use crate::{Fault, queues::Queue, random};
 
 /// Partitions of what is due: each takes about 1,000 writes a second.
 pub const SHARDS: u32 = 8;
@@ -154,6 +154,22 @@ pub enum Step {
         #[serde(with = "domain::time::text")]
         since: Timestamp,
     },
+    /// Tell a merchant's webhooks what happened to a pass.
+    Webhooks {
+        /// Whose.
+        merchant_id: String,
+        /// To which pass.
+        identity: PassIdentity,
+    },
+    /// Tell one webhook what happened to a pass.
+    Webhook {
+        /// Whose.
+        merchant_id: String,
+        /// Which.
+        webhook_id: String,
+        /// To which pass.
+        identity: PassIdentity,
+    },
     /// Give a pass its next offer.
     NextOffer {
         /// Which pass.
@@ -180,20 +196,21 @@ impl Step {
         }
     }
 
-    /// Whether the push workers do it, or the follow-up ones.
-    pub fn is_push(&self) -> bool {
+    /// Whose workers do it.
+    pub fn queue(&self) -> Queue {
         match self {
             Step::Push { .. }
             | Step::PushAgain { .. }
             | Step::PushUnfetched { .. }
             | Step::PushCampaign { .. }
-            | Step::PushMembers { .. } => true,
+            | Step::PushMembers { .. } => Queue::Push,
             Step::NextOffer { .. }
             | Step::ScheduledUpdate { .. }
             | Step::Erase { .. }
             | Step::EraseAgain { .. }
             | Step::Retain { .. }
-            | Step::RetainCampaign { .. } => false,
+            | Step::RetainCampaign { .. } => Queue::FollowUp,
+            Step::Webhooks { .. } | Step::Webhook { .. } => Queue::Webhook,
         }
     }
 }

@@ -300,6 +300,7 @@ impl Store {
         before: &StoredPass,
         fetched: EffectiveVersion,
         waited: Option<SignedDuration>,
+        then: &[Intent],
         now: Timestamp,
     ) -> Result<(), Fault> {
         if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
@@ -312,6 +313,7 @@ impl Store {
         if let Some(waited) = waited {
             transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
         }
+        transaction.put_intents(then)?;
         // When somebody changed the pass meanwhile, a newer version waits to be fetched and this note is worth nothing.
         self.commit(transaction).await.map(|_| ())
     }

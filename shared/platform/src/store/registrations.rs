@@ -150,12 +150,13 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Ends a registration as read, counting why. When the device registered again since, or is gone already, nothing happens.
+    /// Ends a registration as read, counting why, with the steps that follow. When the device registered again since, or is gone already, nothing happens.
     pub async fn unregister(
         &self,
         identity: &PassIdentity,
         registration: &Registration,
         departure: Departure,
+        then: &[Intent],
         now: Timestamp,
     ) -> Result<(), Fault> {
         for _ in 0..ATTEMPTS {
@@ -171,6 +172,7 @@ impl Store {
                 Departure::Unreachable => Happened::Unreachable,
             };
             transaction.tally(&stored.pass.merchant_id, &stored.pass.campaign_id, happened)?;
+            transaction.put_intents(then)?;
             let place_of_pass = transaction.len();
             if let Some(devices) = stored.pass.devices {
                 let pass = Pass { devices: Some(devices.saturating_sub(1)), ..stored.pass.clone() };
