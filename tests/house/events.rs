@@ -3,17 +3,8 @@
 use crate::sources;
 
 /// Methods of the store that write an event which webhooks are told of.
-const TOLD: [&str; 9] = [
-    "begin_erasure",
-    "carry_out",
-    "change",
-    "issue",
-    "note_fetched",
-    "redeem",
-    "register",
-    "reverse",
-    "unregister",
-];
+const TOLD: [&str; 9] =
+    ["begin_erasure", "carry_out", "change", "issue", "note_fetched", "redeem", "register", "reverse", "unregister"];
 /// Doors whose changes are none of those: the link is not the pass.
 const UNTOLD: [&str; 2] = ["functions/renew-link/", "functions/revoke-link/"];
 

@@ -61,7 +61,8 @@ async fn an_android_push_token_need_not_be_hex() {
 async fn walletpasses_is_pushed_through_its_own_endpoint_where_that_is_set() {
     let theirs = Receiver::start().await;
     let url = theirs.url("/api/v1/push");
-    let world = World::with_variables(&[("WALLETPASSES_ENDPOINT", url.as_str()), ("WALLETPASSES_API_KEY", "key-1")]).await;
+    let world =
+        World::with_variables(&[("WALLETPASSES_ENDPOINT", url.as_str()), ("WALLETPASSES_API_KEY", "key-1")]).await;
     let (pass, mut phone) = world.customer("Ada").await;
     let mut android = world.iphone().as_android();
     assert_eq!(android.add(&world.download(&pass).await.body).await, 201);
