@@ -28,7 +28,8 @@ MB = 1_000_000
 BUDGETS = {"reads and writes": 7.0 * MB, "signs or keeps packages": 15.0 * MB}
 ENVIRONMENT = {
     "TABLE_NAME": "passloop", "BUCKET_NAME": "passloop", "PUSH_QUEUE_URL": "http://127.0.0.1:9/push",
-    "FOLLOW_UP_QUEUE_URL": "http://127.0.0.1:9/follow-up", "BATCH_QUEUE_URL": "http://127.0.0.1:9/batch", "PUBLIC_URL": "http://127.0.0.1:9",
+    "FOLLOW_UP_QUEUE_URL": "http://127.0.0.1:9/follow-up", "BATCH_QUEUE_URL": "http://127.0.0.1:9/batch",
+    "WEBHOOK_QUEUE_URL": "http://127.0.0.1:9/webhook", "PUBLIC_URL": "http://127.0.0.1:9",
     "SIGNING_IDENTITIES": "file:/nowhere", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_LAMBDA_FUNCTION_NAME": "f",
     "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "RUST_LOG": "error",

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod checkout;
+mod events;
 mod functions;
 mod policies;
 mod queues;

@@ -67,6 +67,15 @@ fn push_workers_are_limited() {
     assert_eq!(limit.as_deref(), Some("!Ref PushConcurrency"));
 }
 
+/// Protects merchants' servers, and the account's concurrency, from as many webhook workers as Lambda would start.
+#[test]
+fn webhook_workers_are_limited() {
+    let template = Template::read();
+    let event = template.function("send-webhooks").events("SQS")[0];
+    let limit = at(event, &["Properties", "ScalingConfig", "MaximumConcurrency"]).map(told);
+    assert_eq!(limit.as_deref(), Some("!Ref WebhookConcurrency"));
+}
+
 /// Protects messages at rest and on their way.
 #[test]
 fn queues_are_encrypted_and_speak_only_tls() {

@@ -23,6 +23,7 @@ mod lock_screen;
 pub mod meter;
 pub mod package;
 pub mod process;
+pub mod receiver;
 pub mod template_folder;
 pub mod till;
 pub mod web_service;

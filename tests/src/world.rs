@@ -58,6 +58,15 @@ impl World {
         World::with_campaign(&two_offers()).await
     }
 
+    /// A service with the usual template and campaign, and these variables besides.
+    pub async fn with_variables(more: &[(&str, &str)]) -> World {
+        let mut variables = outside();
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let world = World::start_with(Persistence::Ephemeral, certificates().dir.path(), variables).await;
+        world.open_bakery(&two_offers()).await;
+        world
+    }
+
     /// A service with the usual template and this campaign.
     pub async fn with_campaign(campaign: &Value) -> World {
         let world = World::empty().await;

@@ -57,5 +57,6 @@ mod templates;
 mod two_phones;
 mod units;
 mod void;
+mod webhooks;
 mod welcome;
 mod windows;

@@ -94,6 +94,7 @@ struct Names {
     key: String,
     redemption: String,
     batch: String,
+    webhook: String,
 }
 
 impl Names {
@@ -108,10 +109,11 @@ impl Names {
             key: "0000000000000000".to_owned(),
             redemption: "0000000000000000".to_owned(),
             batch: "0000000000000000".to_owned(),
+            webhook: "nobody-s".to_owned(),
         }
     }
 
-    fn all(&self) -> [&str; 9] {
+    fn all(&self) -> [&str; 10] {
         [
             &self.barcode,
             &self.serial,
@@ -122,6 +124,7 @@ impl Names {
             &self.pass_type,
             &self.campaign,
             &self.template,
+            &self.webhook,
         ]
     }
 
@@ -136,6 +139,7 @@ impl Names {
             "keyId" => &self.key,
             "redemptionId" => &self.redemption,
             "batchId" => &self.batch,
+            "webhookId" => &self.webhook,
             other => panic!("{other}: say here what it names"),
         }
     }
@@ -159,6 +163,9 @@ impl Names {
             "issue-pass" => vec![json!({ "campaignId": self.campaign, "serialNumber": serial })],
             "update-pass" => vec![json!({ "holder": { "name": "Eve" } })],
             "void-pass" | "renew-link" | "reverse-redemption" => vec![json!({})],
+            "put-webhook" => vec![json!({ "url": "https://localhost/hook" })],
+            "rotate-webhook-secret" | "test-webhook" => vec![json!({})],
+            "replay-webhook" => vec![json!({}), pass],
             "make-bundle" => vec![json!({ "passes": [pass] })],
             "redeem-pass" => vec![json!({ "barcode": self.barcode }), pass],
             "schedule-update" => [json!({ "campaignId": self.campaign }), pass]
@@ -270,6 +277,8 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
     let update = json!({ "target": { "campaignId": CAMPAIGN }, "at": "2099-01-01T00:00:00Z", "overlay": news() });
     let update = Answer::to(ours.request(Method::POST, "/updates").json(&update)).await.expect(201).json();
     let batch = ours.announce_batch("ours", "", "csv", 100).await.expect(201).json();
+    let hook = ours.request(Method::PUT, "/webhooks/our-own-hook").json(&json!({ "url": "https://localhost/ours" }));
+    let hook = Answer::to(hook).await.expect(201).json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let names = Names {
         campaign: CAMPAIGN.to_owned(),
@@ -281,10 +290,14 @@ async fn every_call_about_another_merchants_things_finds_nothing() {
         key: text(&key["keyId"]),
         redemption: text(&used["redemptionId"]),
         batch: text(&batch["batchId"]),
+        webhook: "our-own-hook".to_owned(),
     };
     let template = Answer::to(ours.request(Method::GET, &format!("/templates/{CAMPAIGN}"))).await.expect(200).json();
     let link = pass.landing_url.rsplit('/').next().unwrap();
+    let secret = text(&hook["secret"]);
     let told_to_nobody = [
+        secret.as_str(),
+        "localhost/ours",
         &names.serial,
         &names.barcode,
         &names.update,

@@ -7,6 +7,7 @@ use passkit::identifiers::PassIdentity;
 use platform::{
     App, Fault, Function, Handler, erasing, queues, random, scheduled,
     store::{ATTEMPTS, Change, Event, EventKind, Intent, IntentProgress, Step, Written},
+    webhooks,
 };
 
 /// The worker.
@@ -31,7 +32,9 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         | Step::PushUnfetched { .. }
         | Step::PushCampaign { .. }
         | Step::PushMembers { .. }
-        | Step::Batch { .. } => send_again(app, intent, now).await,
+        | Step::Batch { .. }
+        | Step::Webhooks { .. }
+        | Step::Webhook { .. } => send_again(app, intent, now).await,
     }
 }
 
@@ -59,7 +62,8 @@ async fn next_offer(
         let done = Some(&intent.key);
         let written = match stored.pass.next_offer(&campaign.campaign, due, random::barcode()?, now) {
             NextOffer::Came(pass) => {
-                let then = [Intent::new(now, Step::push(&pass), now)?];
+                let mut then = vec![Intent::new(now, Step::push(&pass), now)?];
+                then.extend(webhooks::news(app, &pass, now).await?);
                 let event = Event::new(EventKind::Offer, now, pass.version).with("offerId", pass.offer_id.as_str());
                 let change = Change { event: Some(event), done, then: &then, ..Change::default() };
                 let written = app.store.change(&stored, &pass, change).await?;

@@ -14,8 +14,32 @@ const FAILURES: &str = include_str!("../../../shared/platform/src/http.rs");
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Numbers of the code that the document repeats: file, constant, where in the document; without a leading slash, below
 /// `/components/schemas/`.
-const LIMITS: [(&str, &str, &str); 49] = [
+const LIMITS: [(&str, &str, &str); 57] = [
     ("shared/domain/src/campaign.rs", "MAXIMUM_DEVICES", "CampaignDraft/properties/maximumDevices/maximum"),
+    ("functions/put-webhook/src/lib.rs", "URL_LIMIT", "WebhookOrder/properties/url/maxLength"),
+    ("functions/put-webhook/src/lib.rs", "NAME_LIMIT", "/components/parameters/webhookId/schema/maxLength"),
+    ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_LIMIT", "Rotation/properties/keepSeconds/maximum"),
+    ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_USUALLY", "Rotation/properties/keepSeconds/default"),
+    (
+        "shared/platform/src/store/webhooks.rs",
+        "MAXIMUM_WEBHOOKS",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}/put/description",
+    ),
+    (
+        "shared/platform/src/store/webhooks.rs",
+        "DELIVERIES_PAGE",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1deliveries/get/description",
+    ),
+    (
+        "functions/replay-webhook/src/lib.rs",
+        "PASSES",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1replay/post/description",
+    ),
+    (
+        "functions/list-deliveries/src/lib.rs",
+        "CURSOR_LIMIT",
+        "/paths/~1merchant~1v1~1webhooks~1{webhookId}~1deliveries/get/parameters/0/schema/maxLength",
+    ),
     ("shared/domain/src/retention.rs", "MAXIMUM_RETENTION_DAYS", "CampaignDraft/properties/retentionDays/maximum"),
     ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/paths/~1merchant~1v1~1passes~1batch/post/description"),
     ("functions/make-batch/src/lib.rs", "BODY_LIMIT", "/info/description"),
@@ -284,7 +308,11 @@ fn the_operations_are_the_routes_of_the_template() {
         let Some(events) = properties.get("Events").and_then(serde_norway::Value::as_mapping) else { continue };
         let folder = properties["CodeUri"].as_str().expect("CodeUri").trim_end_matches('/');
         let function = folder.strip_prefix("functions/").expect("a folder below functions/");
-        for (_, event) in events.iter().filter(|(_, event)| event["Type"].as_str() == Some("HttpApi")) {
+        let of_routes = |event: &serde_norway::Value| {
+            // `$default` has no path.
+            event["Type"].as_str() == Some("HttpApi") && event["Properties"].get("Path").is_some()
+        };
+        for (_, event) in events.iter().filter(|(_, event)| of_routes(event)) {
             let text = |name: &str| event["Properties"][name].as_str().expect("a text").to_owned();
             let method = text("Method").to_lowercase();
             // An operationId is unique, and HEAD is the same function as GET.

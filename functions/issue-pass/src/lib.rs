@@ -14,6 +14,7 @@ use platform::{
     merchant::PassView,
     random,
     store::{ATTEMPTS, Counts, Issued, NewIssue},
+    webhooks,
 };
 
 /// The door.
@@ -47,7 +48,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let view = PassView::new(app, &pass, &campaign, Counts::default(), now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;
         let recorded = recorded.map(Recorded::telling_of_holder);
-        let then = issuing::following(&pass, &campaign, now)?;
+        let mut then = issuing::following(&pass, &campaign, now)?;
+        then.extend(webhooks::news(app, &pass, now).await?);
         let new = NewIssue { pass: &pass, origin: order.origin(), then: &then, mark: None };
         match app.store.issue(&new, recorded.as_ref()).await? {
             Issued::New => {

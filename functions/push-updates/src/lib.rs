@@ -53,7 +53,9 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         | Step::Erase { .. }
         | Step::EraseAgain { .. }
         | Step::Retain { .. }
-        | Step::RetainCampaign { .. } => {
+        | Step::RetainCampaign { .. }
+        | Step::Webhooks { .. }
+        | Step::Webhook { .. } => {
             app.queues.send_after_commit(std::slice::from_ref(&intent), now).await;
             Ok(())
         }

@@ -22,6 +22,7 @@ use platform::{
     merchant::OfferView,
     random,
     store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, StoredPass, Written},
+    webhooks,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -192,6 +193,7 @@ async fn redeem(
     if let Some(due) = pass.next_offer_at() {
         then.push(Intent::new(due, Step::NextOffer { identity, due }, now)?);
     }
+    then.extend(webhooks::news(app, pass, now).await?);
     let event = Event::new(EventKind::Redeemed, now, pass.version)
         .with("redemptionId", counted.redemption_id.as_str())
         .with("offerId", counted.offer_id.as_str())

@@ -11,6 +11,7 @@ use platform::{
     http::{self as answer, Failure, PHONE_LIMIT},
     phone,
     store::{ATTEMPTS, Intent, OnDevice, Registration, Step, StoredPass, Written},
+    webhooks,
 };
 
 /// The door.
@@ -73,6 +74,7 @@ async fn register(
         let step = Step::push(after);
         then.push(Intent::new(now, step, now)?);
     }
+    then.extend(webhooks::news(app, pass, now).await?);
     let written = app.store.register(stored, after.as_deref(), registration, &then).await?;
     if matches!(written, Written::Done) {
         app.queues.send_after_commit(&then, now).await;

@@ -16,6 +16,7 @@ use platform::{
         ATTEMPTS, Change, Event, EventKind, Intent, Recording, Reversal, Step, StoredCampaign, StoredPass,
         StoredRedemption, Written,
     },
+    webhooks,
 };
 
 /// The door.
@@ -114,6 +115,7 @@ async fn reverse(
     if pass.shown != stored.pass.shown {
         then.push(Intent::new(now, Step::push(pass), now)?);
     }
+    then.extend(webhooks::news(app, pass, now).await?);
     let made = &reversed.counted.redemption;
     let event = Event::new(EventKind::Reversed, now, pass.version)
         .with("redemptionId", made.redemption_id.as_str())

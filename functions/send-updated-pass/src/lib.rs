@@ -1,14 +1,16 @@
 //! `GET` and `HEAD /v1/passes/{passTypeIdentifier}/{serialNumber}`: the pass as it is now (Apple, "Send an Updated Pass").
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
-use passkit::web_service::LastModified;
+use passkit::{update_tag::EffectiveVersion, web_service::LastModified};
 use platform::{
     App, Audience, Fault, Function, Handler,
     http::{self as answer, Failure, header_text},
     phone,
+    store::StoredPass,
     telemetry::{self, Unit},
+    webhooks,
 };
 
 /// The door.
@@ -43,7 +45,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     };
     // A phone that asks by HEAD does not have the package yet.
     if *request.method() == Method::GET
-        && let Err(fault) = app.store.note_fetched(&stored, pass.effective_version(campaign), waited, now).await
+        && let Err(fault) = note(app, &stored, pass.effective_version(campaign), waited, now).await
     {
         // The pass goes out all the same; without the note it may be listed once more.
         tracing::warn!(fault = fault.chain(), "a fetch was not noted");
@@ -52,4 +54,21 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         HeaderValue::from_str(&last_modified.to_header()).map_err(|error| Fault::new("writing a date", error))?;
     response.headers_mut().insert(header::LAST_MODIFIED, date);
     Ok(response)
+}
+
+/// Notes that a phone has this version, the first time one does.
+async fn note(
+    app: &App,
+    stored: &StoredPass,
+    fetched: EffectiveVersion,
+    waited: Option<SignedDuration>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if stored.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+        return Ok(());
+    }
+    let then: Vec<_> = webhooks::news(app, &stored.pass, now).await?.into_iter().collect();
+    app.store.note_fetched(stored, fetched, waited, &then, now).await?;
+    app.queues.send_after_commit(&then, now).await;
+    Ok(())
 }

@@ -9,6 +9,7 @@ use platform::{
     http::{self as answer, Failure},
     phone,
     store::Departure,
+    webhooks,
 };
 
 /// The door.
@@ -24,7 +25,9 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let device = phone::device(&request)?;
     let found = app.store.pass_on_device(&identity, &token, &device).await?.ok_or(Failure::Unauthorised)?;
     if let Some(registration) = found.registration {
-        app.store.unregister(&identity, Some(found.stored), &registration, Departure::Removed, now).await?;
+        let then: Vec<_> = webhooks::news(app, &found.stored.pass, now).await?.into_iter().collect();
+        app.store.unregister(&identity, Some(found.stored), &registration, Departure::Removed, &then, now).await?;
+        app.queues.send_after_commit(&then, now).await;
     }
     Ok(answer::empty(StatusCode::OK))
 }

@@ -12,6 +12,7 @@ use platform::{
     keys::Role,
     merchant::{self, HOLDER_LIMIT, PassView},
     store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, Written},
+    webhooks,
 };
 use serde_json::Value;
 
@@ -53,12 +54,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             return Err(Failure::Invalid(merchant::of_holder(problems)));
         }
         // What no field shows is kept, but no phone is told: it would fetch the pass and find it unchanged.
-        let (pass, then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
+        let (pass, mut then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
             (pass.unseen(&stored.pass), Vec::new())
         } else {
             let step = Step::push(&pass);
             (pass, vec![Intent::new(now, step, now)?])
         };
+        then.extend(webhooks::news(app, &pass, now).await?);
         let event = Some(Event::new(EventKind::Updated, now, pass.version));
         match app.store.change(&stored, &pass, Change { event, then: &then, ..Change::default() }).await? {
             Written::Done => {

@@ -12,6 +12,7 @@ use platform::{
     keys::Role,
     merchant::{self, PassView},
     store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, Written},
+    webhooks,
 };
 
 /// The door.
@@ -58,6 +59,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let mut event = None;
         if changed {
             then.push(Intent::new(now, Step::push(&pass), now)?);
+            then.extend(webhooks::news(app, &pass, now).await?);
             event = Some(Event::new(EventKind::Voided, now, pass.version).with("reason", reason.clone()));
         } else if recorded.is_none() {
             return Ok(answer::json(StatusCode::OK, &view));

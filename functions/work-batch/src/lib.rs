@@ -22,6 +22,8 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         | Step::EraseAgain { .. }
         | Step::Retain { .. }
         | Step::RetainCampaign { .. }
+        | Step::Webhooks { .. }
+        | Step::Webhook { .. }
         | Step::Push { .. }
         | Step::PushAgain { .. }
         | Step::PushUnfetched { .. }

@@ -66,8 +66,9 @@ enum Command {
 const ENVIRONMENT: &str = "\
 Environment (each replaces the embedded part it names):
   AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS, TABLE_NAME, BUCKET_NAME,
-  PUSH_QUEUE_URL, FOLLOW_UP_QUEUE_URL, BATCH_QUEUE_URL, APNS_ENDPOINT, APNS_CA_FILE, PUBLIC_URL,
+  PUSH_QUEUE_URL, FOLLOW_UP_QUEUE_URL, BATCH_QUEUE_URL, WEBHOOK_QUEUE_URL, APNS_ENDPOINT, APNS_CA_FILE, PUBLIC_URL,
   SIGNING_IDENTITIES (file:<directory> or secretsmanager:<prefix>), RUST_LOG (default: warn)
+WEBHOOKS_TO_THIS_MACHINE=true admits webhooks at http://127.0.0.1; WALLETPASSES_ENDPOINT turns pushes to Android on.
 
 Ready when <data-dir>/local.json exists. Stop with Ctrl-C or SIGTERM.";
 

@@ -57,4 +57,13 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     get_batch_results::FUNCTION,
     cancel_batch::FUNCTION,
     work_batch::FUNCTION,
+    put_webhook::FUNCTION,
+    get_webhook::FUNCTION,
+    list_webhooks::FUNCTION,
+    delete_webhook::FUNCTION,
+    rotate_webhook_secret::FUNCTION,
+    test_webhook::FUNCTION,
+    replay_webhook::FUNCTION,
+    list_deliveries::FUNCTION,
+    send_webhooks::FUNCTION,
 ];

@@ -12,6 +12,7 @@ pub(crate) async fn app_without_cloud() -> Arc<App> {
         ("BUCKET_NAME", "passloop-packages"),
         ("PUSH_QUEUE_URL", "http://127.0.0.1:9/push"),
         ("FOLLOW_UP_QUEUE_URL", "http://127.0.0.1:9/follow-up"),
+        ("WEBHOOK_QUEUE_URL", "http://127.0.0.1:9/webhook"),
         ("PUBLIC_URL", "http://127.0.0.1:9"),
         ("SIGNING_IDENTITIES", "file:/nowhere"),
         ("AWS_REGION", "eu-central-1"),

@@ -58,6 +58,15 @@ secret!(
     LinkId
 );
 
+secret!(
+    /// What deliveries to a webhook are signed with: `whsec_` and base64 (Standard Webhooks).
+    WebhookSecret
+);
+secret!(
+    /// The key for somebody else's API.
+    ApiKey
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -294,7 +294,8 @@ fn is_hexadecimal(token: &PushToken) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn trusted_roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, ApnsSettingsError> {
+/// The system's roots, and these besides.
+pub(crate) fn trusted_roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, ApnsSettingsError> {
     let system = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system.certs);

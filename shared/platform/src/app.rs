@@ -14,9 +14,12 @@ use crate::{
     config::AwsVariables,
     identities::Identities,
     keys::Keys,
+    outbound::{Answered, Call, Outbound, Trouble},
     packages::Packages,
     queues::Queues,
     store::Store,
+    walletpasses::WalletPasses,
+    webhooks::Webhooks,
 };
 
 /// Everything a function needs besides its request and the time.
@@ -38,6 +41,11 @@ pub struct App {
     pub identities: Identities,
     /// Merchants' keys.
     pub keys: Keys,
+    /// What is known of merchants' webhooks.
+    pub webhooks: Webhooks,
+    /// WalletPasses on Android.
+    pub walletpasses: WalletPasses,
+    outbound: Outbound,
     apns: OnceLock<Apns>,
 }
 
@@ -48,9 +56,11 @@ impl App {
         let (packages, queues) = (Packages::new(sdk, &config), Queues::new(sdk, &config));
         let batch_files = BatchFiles::new(sdk, &config);
         let keys = Keys::default();
+        let (webhooks, walletpasses, outbound) = (Webhooks::default(), WalletPasses::default(), Outbound::default());
         // Last: whatever panics after it would have to take it apart, and that is code of all of OpenSSL.
         let identities = Identities::new(config.signing_identities.clone(), &config.aws, sdk);
-        App { config, store, packages, batch_files, queues, identities, keys, apns: OnceLock::new() }
+        let apns = OnceLock::new();
+        App { config, store, packages, batch_files, queues, identities, keys, webhooks, walletpasses, outbound, apns }
     }
 
     /// Apple's push service. The trusted roots are read at the first call.
@@ -61,11 +71,23 @@ impl App {
         if let Some(apns) = self.apns.get() {
             return Ok(apns);
         }
-        let extra_roots_pem = self.config.apns_ca_file.as_ref().map(std::fs::read).transpose();
-        let extra_roots_pem = extra_roots_pem.map_err(|error| Fault::new("reading APNS_CA_FILE", error))?;
+        let extra_roots_pem = self.extra_roots()?;
         let apns = Apns::new(ApnsSettings { endpoint: self.config.apns_endpoint.clone(), extra_roots_pem });
         let apns = apns.map_err(|error| Fault::new("preparing push (APNS_ENDPOINT, APNS_CA_FILE)", error))?;
         Ok(self.apns.get_or_init(|| apns))
+    }
+
+    /// A call to a server that is not ours. The trusted roots are read at the first.
+    ///
+    /// # Errors
+    /// `APNS_CA_FILE` cannot be used, or this system trusts nobody. That there is no answer is no fault.
+    pub async fn call(&self, call: Call<'_>) -> Result<Result<Answered, Trouble>, Fault> {
+        self.outbound.call(call, || self.extra_roots()).await
+    }
+
+    fn extra_roots(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let read = self.config.apns_ca_file.as_ref().map(std::fs::read).transpose();
+        read.map_err(|error| Fault::new("reading APNS_CA_FILE", error))
     }
 }
 

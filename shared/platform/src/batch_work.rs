@@ -31,6 +31,7 @@ use crate::{
         ATTEMPTS, Batch, BatchChange, BatchChunk, BatchState, BatchWritten, ISSUED_AT_ONCE, Intent, IntentProgress,
         Issued, NewIssue, Step,
     },
+    webhooks,
 };
 
 /// Rows of one chunk: five seconds or so at 200 rows a second, which the table's smallest capacity carries (4,000 write
@@ -244,7 +245,9 @@ async fn prepare(
         }
         let campaign = campaigns.get(&pass.campaign_id).and_then(Option::as_ref);
         let campaign = campaign.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
-        let (mark, then) = (random::mark_of_row(&batch.seed, number), issuing::following(&pass, campaign, now)?);
+        let mark = random::mark_of_row(&batch.seed, number);
+        let mut then = issuing::following(&pass, campaign, now)?;
+        then.extend(webhooks::news(app, &pass, now).await?);
         ready.push(Ready { place, pass, origin, mark, then });
     }
     Ok(ready)

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use ::http::Uri;
+use ::http::{HeaderValue, Uri};
+use passkit::secrets::ApiKey;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+
+use crate::outbound::{Reach, check_url};
 
 /// Everything a function is told by its environment.
 #[derive(Debug, Clone)]
@@ -30,6 +33,16 @@ pub struct Config {
     pub relist_after: Duration,
     /// `ERASURE_GRACE_SECONDS`: how long phones may learn that a pass to be erased is void. Default 259200.
     pub erasure_grace: Duration,
+    /// `WEBHOOK_QUEUE_URL`: what merchants' servers are to be told.
+    pub webhook_queue_url: Option<String>,
+    /// `WEBHOOK_GIVE_UP_SECONDS`: how long a webhook that does not answer is tried. Default 259200.
+    pub webhook_give_up: Duration,
+    /// `WEBHOOKS_TO_THIS_MACHINE`: `true` admits webhooks at 127.0.0.1, also over http. For trying them out.
+    pub webhooks_to_this_machine: bool,
+    /// `WALLETPASSES_ENDPOINT`: where pushes to WalletPasses on Android go; none: nowhere.
+    pub walletpasses_endpoint: Option<Uri>,
+    /// `WALLETPASSES_API_KEY`: sent along, if there is one.
+    pub walletpasses_api_key: Option<ApiKey>,
     /// The SDK's own variables, for programs that set them per client instead of per process.
     pub aws: AwsVariables,
 }
@@ -90,17 +103,22 @@ impl fmt::Debug for AwsVariables {
 pub struct ConfigErrors(pub BTreeMap<String, String>);
 
 /// The names of the variables a deployed function is given; template.yaml sets exactly these.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 16] = [
     "TABLE_NAME",
     "BUCKET_NAME",
     "PUSH_QUEUE_URL",
     "FOLLOW_UP_QUEUE_URL",
     "BATCH_QUEUE_URL",
+    "WEBHOOK_QUEUE_URL",
     "PUBLIC_URL",
     "SIGNING_IDENTITIES",
     "APNS_ENDPOINT",
     "RELIST_AFTER_SECONDS",
     "ERASURE_GRACE_SECONDS",
+    "WEBHOOK_GIVE_UP_SECONDS",
+    "WEBHOOKS_TO_THIS_MACHINE",
+    "WALLETPASSES_ENDPOINT",
+    "WALLETPASSES_API_KEY",
     "RUST_LOG",
 ];
 
@@ -143,6 +161,7 @@ impl Config {
         let push_queue_url = required("PUSH_QUEUE_URL");
         let follow_up_queue_url = required("FOLLOW_UP_QUEUE_URL");
         let batch_queue_url = lookup("BATCH_QUEUE_URL");
+        let webhook_queue_url = lookup("WEBHOOK_QUEUE_URL");
         let public_url = required("PUBLIC_URL");
         let identities = required("SIGNING_IDENTITIES");
         let mut wrong = |name: &str, problem: String| {
@@ -153,6 +172,7 @@ impl Config {
             ("PUSH_QUEUE_URL", Some(&push_queue_url)),
             ("FOLLOW_UP_QUEUE_URL", Some(&follow_up_queue_url)),
             ("BATCH_QUEUE_URL", batch_queue_url.as_ref()),
+            ("WEBHOOK_QUEUE_URL", webhook_queue_url.as_ref()),
         ] {
             if let Some(url) = url
                 && parse_url(url).is_none()
@@ -196,6 +216,26 @@ impl Config {
         let relist_after = seconds("RELIST_AFTER_SECONDS", 600);
         // As long as APNs keeps the push that tells of it.
         let erasure_grace = seconds("ERASURE_GRACE_SECONDS", 3 * 24 * 3600);
+        let webhook_give_up = seconds("WEBHOOK_GIVE_UP_SECONDS", 3 * 24 * 3600);
+        let webhooks_to_this_machine = match lookup("WEBHOOKS_TO_THIS_MACHINE").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                wrong("WEBHOOKS_TO_THIS_MACHINE", "must be true or false".to_owned());
+                false
+            }
+        };
+        let walletpasses_endpoint = lookup("WALLETPASSES_ENDPOINT").and_then(|text| {
+            let url = text.parse().ok().filter(|url| check_url(url, Reach::PublicAndThisMachine).is_ok());
+            if url.is_none() {
+                wrong("WALLETPASSES_ENDPOINT", format!("{text:?} must be an https URL"));
+            }
+            url
+        });
+        let walletpasses_api_key = lookup("WALLETPASSES_API_KEY").map(ApiKey::new);
+        if walletpasses_api_key.as_ref().is_some_and(|key| HeaderValue::from_str(key.expose()).is_err()) {
+            wrong("WALLETPASSES_API_KEY", "cannot stand in a header".to_owned());
+        }
         if let Some(filter) = lookup("RUST_LOG")
             && let Err(error) = parse_log_filter(&filter)
         {
@@ -229,6 +269,11 @@ impl Config {
             apns_ca_file,
             relist_after,
             erasure_grace,
+            webhook_queue_url,
+            webhook_give_up,
+            webhooks_to_this_machine,
+            walletpasses_endpoint,
+            walletpasses_api_key,
             aws,
         })
     }
@@ -250,6 +295,7 @@ mod tests {
             ("BUCKET_NAME", "passloop-packages"),
             ("PUSH_QUEUE_URL", "http://127.0.0.1:9324/000000000000/push"),
             ("FOLLOW_UP_QUEUE_URL", "http://127.0.0.1:9324/000000000000/follow-up"),
+            ("WEBHOOK_QUEUE_URL", "http://127.0.0.1:9324/000000000000/webhook"),
             ("PUBLIC_URL", "https://passes.example.com"),
             ("SIGNING_IDENTITIES", "secretsmanager:passloop/identities/"),
         ])

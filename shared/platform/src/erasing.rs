@@ -10,10 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     App, Fault, http,
     store::{ATTEMPTS, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass, Written},
+    webhooks::{self, telling},
 };
 
 /// Seconds until it is looked whether phones know that a pass is void, and again; after the last, when their time is up.
 const LOOKS: [i64; 5] = [60, 300, 1800, 7200, 21_600];
+/// When it is looked again whether webhooks were told all.
+const UNTOLD: SignedDuration = SignedDuration::from_secs(20);
 /// When it is looked once more for what was written about a pass that is gone: a door lives for 90 seconds at most.
 const AGAIN: SignedDuration = SignedDuration::from_secs(120);
 /// How long after a campaign's new rule its passes are looked at: who read the campaign before and issues by it, has done
@@ -41,6 +44,7 @@ pub async fn begin(
     if pass.shown != stored.pass.shown {
         then.push(Intent::new(now, Step::push(&pass), now)?);
     }
+    then.extend(webhooks::news(app, &pass, now).await?);
     let written = app.store.begin_erasure(stored, &pass, now, done, &then).await?;
     if matches!(written, Written::Done) {
         app.queues.send_after_commit(&then, now).await;
@@ -65,6 +69,13 @@ async fn phones_wait(app: &App, pass: &Pass, campaign: &Campaign) -> Result<bool
     })
 }
 
+/// Whether a webhook is still to be told of the pass from its history. One that does not answer is given up in time.
+async fn webhooks_wait(app: &App, pass: &Pass, until: Timestamp, now: Timestamp) -> Result<bool, Fault> {
+    let give_up = SignedDuration::try_from(app.config.webhook_give_up).unwrap_or(SignedDuration::MAX);
+    let latest = until.checked_add(give_up).unwrap_or(Timestamp::MAX);
+    Ok(now < latest && !telling::all_told(app, pass).await?)
+}
+
 /// Erases what is left of a pass, unless its phones have time.
 pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     let Step::Erase { identity, until, looks } = &intent.step else { return Ok(()) };
@@ -72,10 +83,12 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
     };
     let pass = &stored.pass;
-    if now < *until && phones_wait(app, pass, &campaign.campaign).await? {
+    let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign).await?;
+    if phones_wait || webhooks_wait(app, pass, *until, now).await? {
         let looks = looks + 1;
         let step = Step::Erase { identity: identity.clone(), until: *until, looks };
-        let then = [Intent::new(next_look(now, *until, looks), step, now)?];
+        let due = if phones_wait { next_look(now, *until, looks) } else { now + UNTOLD };
+        let then = [Intent::new(due, step, now)?];
         app.store.progress(intent, IntentProgress::Done, None, &then).await?;
         app.queues.send_after_commit(&then, now).await;
         return Ok(());

@@ -66,6 +66,11 @@ pub enum Failure {
     },
     /// The rows of the batch are not there yet.
     NotUploaded,
+    /// The merchant has as many webhooks as they may.
+    TooManyWebhooks {
+        /// The limit.
+        limit: usize,
+    },
     /// The pass has no link, or one that leads nowhere any more.
     NoLink,
     /// What was asked for is over what one answer can carry, in bytes.
@@ -166,6 +171,7 @@ fn row(failure: &Failure) -> Row {
         Failure::LastAdminKey => row(S::CONFLICT, S::CONFLICT, "last_admin_key", "Last admin key"),
         Failure::TooManyKeys { .. } => row(S::CONFLICT, S::CONFLICT, "too_many_keys", "Too many keys"),
         Failure::NotUploaded => row(S::CONFLICT, S::CONFLICT, "not_uploaded", "Not uploaded"),
+        Failure::TooManyWebhooks { .. } => row(S::CONFLICT, S::CONFLICT, "too_many_webhooks", "Too many webhooks"),
         Failure::NoLink => row(S::CONFLICT, S::CONFLICT, "no_link", "No link"),
         Failure::BundleTooLarge { .. } => {
             row(S::PAYLOAD_TOO_LARGE, S::PAYLOAD_TOO_LARGE, "bundle_too_large", "Bundle too large")
@@ -199,6 +205,7 @@ fn detail(failure: &Failure) -> String {
             format!("there are {limit} keys, those revoked in the last 30 days among them; revoke some, or wait")
         }
         Failure::NotUploaded => "the rows are not there; PUT them to the batch's upload URL first".to_owned(),
+        Failure::TooManyWebhooks { limit } => format!("there are {limit} webhooks; delete one first"),
         Failure::NoLink => "the pass has no link that works; make one with POST …/link".to_owned(),
         Failure::BundleTooLarge { bytes, limit } => {
             format!("these passes make {bytes} bytes and one answer may have {limit}; ask for fewer at once")
@@ -292,6 +299,7 @@ fn problem_members(row: &Row, failure: &Failure) -> Map<String, Value> {
         | Failure::LastAdminKey
         | Failure::TooManyKeys { .. }
         | Failure::NotUploaded
+        | Failure::TooManyWebhooks { .. }
         | Failure::NoLink
         | Failure::BundleTooLarge { .. }
         | Failure::NoSuchLink { .. }

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod language;
 pub mod links;
 pub mod merchant;
+pub mod outbound;
 pub mod packages;
 pub mod phone;
 pub mod pushing;
@@ -30,6 +31,8 @@ pub mod scheduled;
 pub mod store;
 pub mod telemetry;
 pub mod update_view;
+pub mod walletpasses;
+pub mod webhooks;
 
 pub use app::App;
 pub use config::{Config, ConfigErrors};

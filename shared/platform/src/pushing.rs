@@ -16,6 +16,7 @@ use crate::{
     random,
     store::{Departure, Event, EventKind, Intent, Registration, Step},
     telemetry::{self, Unit},
+    walletpasses, webhooks,
 };
 
 /// Pushes in flight at once over one connection; Apple's servers allow about a thousand streams.
@@ -50,18 +51,35 @@ pub struct Sent {
     pub again: Vec<(DeviceLibraryIdentifier, Duration)>,
     /// Given up, or refused for a fault of ours.
     pub lost: u32,
+    /// What became of pushes to WalletPasses.
+    android: Android,
+}
+
+/// What became of pushes to WalletPasses. None of it says anything of iPhones.
+#[derive(Debug, Default)]
+struct Android {
+    accepted: u32,
+    again: Vec<DeviceLibraryIdentifier>,
+    lost: u32,
+}
+
+impl Android {
+    fn was_tried(&self) -> bool {
+        self.accepted + self.lost > 0 || !self.again.is_empty()
+    }
 }
 
 impl Sent {
     /// For the pass's history; `None` when nobody was told anything.
     pub fn event(&self, version: u64, now: Timestamp) -> Option<Event> {
-        let told = self.accepted + self.ended + self.lost > 0 || !self.again.is_empty();
+        let told = self.accepted + self.ended + self.lost > 0 || !self.again.is_empty() || self.android.was_tried();
         told.then(|| {
-            Event::new(EventKind::Pushed, now, version)
+            let event = Event::new(EventKind::Pushed, now, version)
                 .with("accepted", self.accepted)
                 .with("ended", self.ended)
                 .with("again", self.again.len())
-                .with("lost", self.lost)
+                .with("lost", self.lost);
+            if self.android.was_tried() { event.with("android", self.android.accepted) } else { event }
         })
     }
 
@@ -87,15 +105,21 @@ impl Sent {
             self.give_up(attempt, now);
             return Ok(Vec::new());
         };
+        // Apart, and without a reminder: what Android's server does is nothing to iPhones.
+        let android = std::mem::take(&mut self.android.again);
+        let android = (android, Duration::from_secs(wait.into()), None);
         let usual = Duration::from_secs(wait.into());
         let (longer, soon): (Vec<_>, Vec<_>) = self.again.iter().cloned().partition(|again| again.1 > usual);
         let longest = longer.iter().map(|again| again.1).max().unwrap_or_default();
-        let groups = [(soon, usual), (longer, longest)];
-        let intents = groups.into_iter().filter(|(group, _)| !group.is_empty()).map(|(group, wait)| {
+        let without_wait = |group: Vec<(DeviceLibraryIdentifier, Duration)>| -> Vec<DeviceLibraryIdentifier> {
+            group.into_iter().map(|(device, _)| device).collect()
+        };
+        let groups = [(without_wait(soon), usual, reminder), (without_wait(longer), longest, reminder), android];
+        let waiting = groups.into_iter().filter(|(group, ..)| !group.is_empty());
+        let intents = waiting.map(|(devices, wait, reminder)| {
             let wait = u32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
             // Up to a quarter more, so that those refused together do not come back together.
             let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
-            let devices = group.into_iter().map(|(device, _)| device).collect();
             let (identity, shown) = (pass.identity.clone(), pass.shown);
             Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1, reminder }, now)
         });
@@ -121,6 +145,10 @@ impl Sent {
     }
 
     fn give_up(&mut self, attempt: u32, now: Timestamp) {
+        if !self.android.again.is_empty() {
+            tracing::warn!(devices = self.android.again.len(), attempt, "pushes to Android given up");
+            self.android.again.clear();
+        }
         if self.again.is_empty() {
             return;
         }
@@ -132,14 +160,67 @@ impl Sent {
     }
 }
 
-/// Pushes to one page of devices that carry a pass. One bad token never stops the others; a refusal of our certificate
-/// or topic stops everything and is a fault, so that the message comes back when it is mended.
+/// Pushes to one page of devices that carry a pass, to iPhones and, where that is set, to WalletPasses side by side: the
+/// failures of the one are none of the other. One bad token never stops the others; a refusal of our certificate or topic
+/// stops everything and is a fault, so that the message comes back when it is mended.
 pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now: Timestamp) -> Result<Sent, Fault> {
-    let topic = &pass.identity.pass_type_identifier;
-    let mut sent = Sent::default();
     let (apple, others): (Vec<_>, Vec<_>) =
         registrations.into_iter().partition(|registration| registration.client == ClientKind::Apple);
-    sent.elsewhere = u32::try_from(others.len()).unwrap_or(u32::MAX);
+    let (android, elsewhere): (Vec<_>, Vec<_>) = others.into_iter().partition(|registration| {
+        registration.client == ClientKind::WalletPasses && app.config.walletpasses_endpoint.is_some()
+    });
+    let android_devices = android.len();
+    let (sent, android) = tokio::join!(push_apple(app, pass, apple, now), push_android(app, pass, &android, now));
+    let mut sent = sent?;
+    sent.elsewhere = u32::try_from(elsewhere.len()).unwrap_or(u32::MAX);
+    sent.android = android.unwrap_or_else(|fault| {
+        // Ours, and still nothing to iPhones.
+        tracing::error!(fault = fault.chain(), "no push to Android");
+        Android { lost: u32::try_from(android_devices).unwrap_or(u32::MAX), ..Android::default() }
+    });
+    Ok(sent)
+}
+
+/// Tells WalletPasses of these devices, some hundred in a call. It says nothing of single tokens, so no registration ends
+/// by it.
+async fn push_android(
+    app: &App,
+    pass: &Pass,
+    registrations: &[Registration],
+    now: Timestamp,
+) -> Result<Android, Fault> {
+    let topic = &pass.identity.pass_type_identifier;
+    let mut android = Android::default();
+    for some in registrations.chunks(walletpasses::TOKENS) {
+        let tokens: Vec<_> = some.iter().map(|registration| &registration.push_token).collect();
+        let count = u32::try_from(some.len()).unwrap_or(u32::MAX);
+        match app.walletpasses.push(app, topic, &tokens, now).await? {
+            walletpasses::Outcome::Accepted => android.accepted += count,
+            walletpasses::Outcome::Again(reason) => {
+                tracing::warn!(topic = %topic, %reason, "push to Android: to be tried again");
+                android.again.extend(some.iter().map(|registration| registration.device.clone()));
+            }
+            walletpasses::Outcome::Refused(status) => {
+                tracing::error!(topic = %topic, %status, "push to Android: refused");
+                android.lost += count;
+            }
+        }
+    }
+    if android.was_tried() {
+        let again = u32::try_from(android.again.len()).unwrap_or(u32::MAX);
+        let outcomes = [
+            ("AndroidPushesAccepted", android.accepted),
+            ("AndroidPushesAgain", again),
+            ("AndroidPushesLost", android.lost),
+        ];
+        telemetry::metrics(&outcomes.map(|(name, count)| (name, Unit::Count, f64::from(count))), &[], now);
+    }
+    Ok(android)
+}
+
+async fn push_apple(app: &App, pass: &Pass, apple: Vec<Registration>, now: Timestamp) -> Result<Sent, Fault> {
+    let topic = &pass.identity.pass_type_identifier;
+    let mut sent = Sent::default();
     if apple.is_empty() {
         return Ok(sent);
     }
@@ -193,7 +274,9 @@ pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now:
         };
         if ended {
             for registration in std::iter::once(&registration).chain(&names) {
-                app.store.unregister(&pass.identity, None, registration, Departure::Unreachable, now).await?;
+                let then: Vec<_> = webhooks::news(app, pass, now).await?.into_iter().collect();
+                app.store.unregister(&pass.identity, None, registration, Departure::Unreachable, &then, now).await?;
+                app.queues.send_after_commit(&then, now).await;
                 sent.ended += 1;
             }
         }

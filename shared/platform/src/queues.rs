@@ -25,6 +25,7 @@ pub struct Queues {
     push_url: String,
     follow_up_url: String,
     batch_url: Option<String>,
+    webhook_url: Option<String>,
 }
 
 /// A message, version 1.
@@ -47,6 +48,7 @@ impl Queues {
             push_url: config.push_queue_url.clone(),
             follow_up_url: config.follow_up_queue_url.clone(),
             batch_url: config.batch_queue_url.clone(),
+            webhook_url: config.webhook_queue_url.clone(),
         }
     }
 
@@ -64,14 +66,16 @@ impl Queues {
         let of = |worker| -> Vec<&Intent> {
             intents.iter().filter(near).filter(|intent| intent.step.worker() == worker).collect()
         };
-        let (pushes, follow_ups, batches) = (of(Worker::Push), of(Worker::FollowUp), of(Worker::Batch));
-        let (pushed, followed, batched) = tokio::join!(
+        let (pushes, follow_ups) = (of(Worker::Push), of(Worker::FollowUp));
+        let (batches, webhooks) = (of(Worker::Batch), of(Worker::Webhook));
+        let outcomes = tokio::join!(
             self.send(Some(&self.push_url), &pushes, now),
             self.send(Some(&self.follow_up_url), &follow_ups, now),
             self.send(self.batch_url.as_deref(), &batches, now),
+            self.send(self.webhook_url.as_deref(), &webhooks, now),
         );
         let mut sent = 0;
-        for outcome in [pushed, followed, batched] {
+        for outcome in <[_; 4]>::from(outcomes) {
             match outcome {
                 Ok(count) => sent += count,
                 Err(fault) => tracing::error!(fault = fault.chain(), "a message was not sent; sweep will send it"),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Fault, issuing::Fresh};
 
-fn bytes<const N: usize>() -> Result<[u8; N], Fault> {
+pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Fault> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Fault::new("asking the system for randomness", error.to_string()))?;
     Ok(bytes)

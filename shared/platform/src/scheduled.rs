@@ -11,6 +11,7 @@ use passkit::problem::{Problem, Problems, add_new};
 use crate::{
     App, Fault,
     store::{ATTEMPTS, Changed, Intent, IntentKey, Step, StoredCampaign, StoredPass, StoredUpdate, UpdateWritten},
+    webhooks,
 };
 
 /// The intent of an update's next edge, if one follows.
@@ -153,6 +154,7 @@ async fn carry_out(
         (Composed::Pass(pass), Some(Found::Pass(before))) => {
             let step = Step::push(pass);
             then.push(Intent::new(now, step, now)?);
+            then.extend(webhooks::news(app, pass, now).await?);
             Changed::Pass { before: &before.0, after: pass }
         }
         (Composed::Same | Composed::Campaign(_) | Composed::Pass(_), _) => Changed::Nothing,

@@ -36,6 +36,10 @@
 //! | last use of a key (TTL) | `USED#{sha256}` | `USED` |
 //! | pass type, whose it is | `TYPE#{type}` | `TYPE` |
 //! | idempotency record (TTL) | `ONCE#{merchant}#{key}` | `ONCE` |
+//! | webhook | `WEBHOOKS#{merchant}` | `HOOK#{webhook}` |
+//! | dead letter (TTL) | `WEBHOOKS#{merchant}` | `DEAD#{webhook}#{type}#{serial}` |
+//! | attempt to deliver (TTL) | `DELIVERIES#{merchant}#{webhook}` | `{time, newest first}#{id}` |
+//! | how far a webhook was told of a pass | `PASS#{type}#{serial}` | `HOOK#{webhook}` |
 //! | intent | `DUE#{shard}` | `{due}#{id}` |
 //!
 //! Barcodes are found by merchant, not by pass type as first designed: a till sends the barcode alone.
@@ -58,6 +62,7 @@ mod tallies;
 mod told;
 mod transaction;
 mod updates;
+mod webhooks;
 
 use std::{
     collections::HashMap,
@@ -93,6 +98,9 @@ pub use table::{TTL_ATTRIBUTE, create_table};
 pub use tallies::{ROWS, Report, Row, Uses, WALLET_BUCKETS};
 pub use told::Told;
 pub use updates::{Changed, StoredUpdate, UpdateWritten};
+pub use webhooks::{
+    Along, DeadLetter, Delivery, MAXIMUM_WEBHOOKS, NewWebhook, SigningSecret, StoredWebhook, Telling, WebhookWritten,
+};
 
 use crate::{Fault, app, config::AwsVariables};
 

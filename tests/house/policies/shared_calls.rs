@@ -38,6 +38,7 @@ const SHARED_CALLS: &[SharedCall] = &[
             "batch_files.input",
             "batch_files.put_results",
             "shared issuing.make",
+            "webhooks.news",
             "queues.send FollowUpQueue",
             "queues.send BatchQueue",
         ],
@@ -58,6 +59,7 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.campaign",
             "store.pass_and_campaign",
             "store.carry_out",
+            "webhooks.news",
             "packages.template",
             "queues.send PushQueue",
             "queues.send FollowUpQueue",
@@ -67,12 +69,25 @@ const SHARED_CALLS: &[SharedCall] = &[
     shared(
         "scheduled",
         "cancel",
-        &["store.campaign", "store.pass_and_campaign", "store.carry_out", "packages.template", "queues.send PushQueue"],
+        &[
+            "store.campaign",
+            "store.pass_and_campaign",
+            "store.carry_out",
+            "webhooks.news",
+            "packages.template",
+            "queues.send PushQueue",
+        ],
     ),
     shared(
         "erasing",
         "begin",
-        &["store.registrations", "store.begin_erasure", "queues.send PushQueue", "queues.send FollowUpQueue"],
+        &[
+            "store.registrations",
+            "store.begin_erasure",
+            "webhooks.news",
+            "queues.send PushQueue",
+            "queues.send FollowUpQueue",
+        ],
     ),
     shared(
         "erasing",
@@ -83,10 +98,29 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.progress",
             "store.forget",
             "store.finish_erasure",
+            "telling.all_told",
             "packages.forget",
             "queues.send FollowUpQueue",
         ],
     ),
+    shared("webhooks", "news", &["store.has_webhooks", "queues.send WebhookQueue"]),
+    shared(
+        "telling",
+        "spread",
+        &[
+            "store.webhooks",
+            "store.progress",
+            "store.pass",
+            "store.telling",
+            "store.put_telling",
+            "store.events",
+            "store.log_delivery",
+            "queues.send WebhookQueue",
+        ],
+    ),
+    shared("telling", "one", &["store.webhook", "store.progress"]),
+    shared("telling", "all_told", &["store.webhooks", "store.telling", "store.events"]),
+    shared("telling", "post", &[]),
     shared("erasing", "again", &["store.forget", "store.progress", "packages.forget", "queues.send FollowUpQueue"]),
     shared(
         "erasing",
@@ -96,6 +130,7 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.progress",
             "store.registrations",
             "store.begin_erasure",
+            "webhooks.news",
             "queues.send PushQueue",
             "queues.send FollowUpQueue",
         ],
@@ -105,7 +140,7 @@ const SHARED_CALLS: &[SharedCall] = &[
         "look_at_campaign",
         &["store.campaign", "store.members", "store.add_intents", "store.progress", "queues.send FollowUpQueue"],
     ),
-    shared("pushing", "push", &["store.unregister", "identities.of"]),
+    shared("pushing", "push", &["store.unregister", "identities.of", "webhooks.news"]),
 ];
 
 const PACKAGES: &str = "!Sub ${Bucket.Arn}/packages/*";
@@ -218,6 +253,10 @@ fn add_call(grants: &mut Grants, call: &str) {
             bucket.iter().for_each(|(action, objects)| grants.other(action, objects));
         }
         "identities" => grants.identities(),
+        "webhooks" | "telling" => {
+            let shared = SHARED_CALLS.iter().find(|shared| shared.module == part && shared.name == name);
+            shared.expect("in the table").calls.iter().for_each(|call| add_call(grants, call));
+        }
         "queues" => grants.send(name.strip_prefix("send ").expect("send <queue>")),
         other => panic!("{other}: no part of the app that the house knows"),
     }
@@ -243,18 +282,24 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
             "push" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign" | "PushMembers" => {
                 "PushQueue"
             }
+            "Webhooks" | "Webhook" => "WebhookQueue",
             "NextOffer" | "ScheduledUpdate" | "Erase" | "EraseAgain" | "Retain" | "RetainCampaign" => "FollowUpQueue",
             "Batch" => "BatchQueue",
             other => panic!("Step::{other}: no step that the house knows"),
         });
     }
-    if uses(door, "scheduled", "next_intent")
-        || uses(door, "erasing", "look_at_all")
-        || uses(door, "issuing", "following")
-    {
+    let follows = [("scheduled", "next_intent"), ("erasing", "look_at_all"), ("issuing", "following")];
+    if follows.iter().any(|(module, name)| uses(door, module, name)) {
         queues.insert("FollowUpQueue");
     }
-    if queues.is_empty() { BTreeSet::from(["PushQueue", "FollowUpQueue", "BatchQueue"]) } else { queues }
+    if door.contains("telling::step(") {
+        queues.insert("WebhookQueue");
+    }
+    let only_news = queues.is_empty() && uses(door, "webhooks", "news");
+    if queues.is_empty() && !only_news {
+        return BTreeSet::from(["PushQueue", "FollowUpQueue", "BatchQueue", "WebhookQueue"]);
+    }
+    queues
 }
 
 /// Protects the table above from a shared part that does something else than it says, or is not in it.
@@ -262,11 +307,12 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
 fn the_table_says_what_the_shared_parts_call() {
     let sources = sources::below("shared/platform/src");
     for (path, code) in &sources {
-        let name = path.trim_start_matches("shared/platform/src/").trim_end_matches(".rs");
+        let path = path.trim_start_matches("shared/platform/src/").trim_end_matches(".rs");
         // These two have tables of their own.
-        if name.starts_with("store") || name == "packages" {
+        if path.starts_with("store") || path == "packages" {
             continue;
         }
+        let name = path.rsplit('/').next().unwrap();
         let listed: BTreeSet<String> = SHARED_CALLS
             .iter()
             .filter(|shared| shared.module == name)
@@ -275,7 +321,14 @@ fn the_table_says_what_the_shared_parts_call() {
             .map(|call| (*call).to_owned())
             .collect();
         let line = sources::one_line(code);
-        assert_eq!(listed, called(&line), "{path}");
+        let mut expected = called(&line);
+        // What the shared parts use of each other.
+        for (module, used) in [("webhooks", "news"), ("telling", "all_told")] {
+            if module != name && uses(&line, module, used) {
+                expected.insert(format!("{module}.{used}"));
+            }
+        }
+        assert_eq!(listed, expected, "{path}");
         if !listed.is_empty() {
             let shared = SHARED_CALLS.iter().filter(|shared| shared.module == name);
             let shared: BTreeSet<_> = shared.map(|shared| shared.name.to_owned()).collect();

@@ -58,7 +58,11 @@ const STORE_CALLS: &[StoreCall] = &[
     call("counts", (&[QUERY, GET], &["PASS#*", "LINK#*"]), NOTHING),
     call("diagnose", (&[BATCH], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("due", (&[QUERY], &["DUE#*"]), NOTHING),
+    call("dead_letters", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
+    call("delete_webhook", NOTHING, (&[DELETE], &["WEBHOOKS#*"])),
+    call("deliveries", (&[QUERY], &["DELIVERIES#*"]), NOTHING),
     call("erased", (&[GET], &["ERASED#*"]), NOTHING),
+    call("events", (&[QUERY], &["PASS#*"]), NOTHING),
     call("find_link", (&[GET], &["LINK#*"]), NOTHING),
     call("finish_erasure", NOTHING, (&[PUT, UPDATE, DELETE], &["PASS#*", "ERASED#*", "TALLY#*", "DUE#*"])),
     call(
@@ -66,6 +70,7 @@ const STORE_CALLS: &[StoreCall] = &[
         (&[QUERY, GET], &["PASS#*", "ONCE#*", "REDEMPTION#*"]),
         (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*", "ONCE#*", "REDEMPTION#*", "UPDATES#*"]),
     ),
+    call("has_webhooks", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
     call("history", (&[QUERY], &["PASS#*"]), NOTHING),
     call("intent", (&[GET], &["DUE#*"]), NOTHING),
     call(
@@ -86,9 +91,10 @@ const STORE_CALLS: &[StoreCall] = &[
     call("key", (&[BATCH], &["KEY#*", "USED#*"]), NOTHING),
     call("keys", (&[GET, QUERY, BATCH], &["KEYS#*", "USED#*"]), NOTHING),
     call("make_batch", NOTHING, (&[PUT], &["BATCH#*", "DUE#*", "ONCE#*"])),
+    call("log_delivery", NOTHING, (&[PUT], &["DELIVERIES#*"])),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
-    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
+    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*", "DUE#*"])),
     call("note_use", NOTHING, (&[UPDATE], &["USED#*"])),
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),
@@ -103,6 +109,8 @@ const STORE_CALLS: &[StoreCall] = &[
         (&[PUT, DELETE, CHECK], &["CAMPAIGN#*", "CAMPAIGNS#*", "TEMPLATE#*", "TYPE#*", "DUE#*"]),
     ),
     call("put_template", NOTHING, (&[PUT], &["TEMPLATE#*", "TEMPLATES#*", "CAMPAIGN#*", "DUE#*"])),
+    call("put_telling", NOTHING, (&[PUT, DELETE], &["PASS#*", "DUE#*", "WEBHOOKS#*"])),
+    call("put_webhook", NOTHING, (&[PUT], &["WEBHOOKS#*", "ONCE#*"])),
     call("record", NOTHING, (&[PUT], &["ONCE#*"])),
     call("recorded", (&[GET], &["ONCE#*"]), NOTHING),
     call("recorded_and_barcode", (&[BATCH], &["ONCE#*", "BARCODE#*"]), NOTHING),
@@ -111,6 +119,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("redemption", (&[GET], &["REDEMPTION#*"]), NOTHING),
     call("register", NOTHING, (&[PUT, UPDATE], &["PASS#*", "DEVICE#*", "DUE#*", "TALLY#*"])),
     call("register_again", NOTHING, (&[PUT], &["PASS#*", "DEVICE#*"])),
+    call("replay", (&[GET], &["PASS#*"]), (&[PUT, DELETE], &["PASS#*", "DUE#*", "WEBHOOKS#*"])),
     call("report", (&[QUERY, BATCH], &["TALLY#*"]), NOTHING),
     call("reverse", NOTHING, COUNTED_CHANGE),
     call("registrations", (&[QUERY], &["PASS#*"]), NOTHING),
@@ -119,13 +128,16 @@ const STORE_CALLS: &[StoreCall] = &[
     call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "PASS#*", "ONCE#*", "DUE#*"])),
     call("spent", (&[BATCH], &["TALLY#*", "HOLDER#*"]), NOTHING),
     call("tell_once", (&[GET], &["PASS#*"]), (&[PUT], &["PASS#*"])),
+    call("telling", (&[GET], &["PASS#*"]), NOTHING),
     call("template", (&[GET], &["TEMPLATE#*"]), NOTHING),
     call("template_version", (&[GET], &["TEMPLATE#*"]), NOTHING),
     call("templates", (&[QUERY, BATCH], &["TEMPLATES#*", "TEMPLATE#*"]), NOTHING),
-    call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*"])),
+    call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*", "DUE#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
     call("updates", (&[QUERY], &["UPDATES#*"]), NOTHING),
     call("were_issued", (&[BATCH], &["PASS#*"]), NOTHING),
+    call("webhook", (&[GET], &["WEBHOOKS#*"]), NOTHING),
+    call("webhooks", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
 ];
 
 /// The name of a key in the store's code, and how the partition it names begins.
@@ -137,6 +149,11 @@ const KEYS: &[(&str, &str)] = &[
     ("items::update_mark_key(", "PASS#*"),
     ("items::erased_key(", "ERASED#*"),
     ("event_key(", "PASS#*"),
+    ("webhooks_partition(", "WEBHOOKS#*"),
+    ("webhook_key(", "WEBHOOKS#*"),
+    ("dead_letter_key(", "WEBHOOKS#*"),
+    ("deliveries_partition(", "DELIVERIES#*"),
+    ("telling_key(", "PASS#*"),
     ("diagnosed_key(", "PASS#*"),
     ("told_key(", "PASS#*"),
     ("batch_partition(", "BATCH#*"),
@@ -278,7 +295,8 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        let sorts = ["ANSWER", "CHUNK", "DAY", "DIAGNOSED", "EVENT", "LISTED", "TOLD", "UPDATE", "VERSION"];
+        let sorts =
+            ["ANSWER", "CHUNK", "DAY", "DEAD", "DIAGNOSED", "EVENT", "HOOK", "LISTED", "TOLD", "UPDATE", "VERSION"];
         named.extend(partitions.filter(is_kind).filter(|kind| !sorts.contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();

@@ -120,6 +120,8 @@ impl Tour {
             "{}",
             document["openapi"]
         );
+        // First of all: from then on every door that changes a pass has something to tell.
+        self.webhooks().await;
         self.office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
         let mut campaign = two_offers();
         campaign["nextOfferAfterSeconds"] = json!(NEXT_OFFER_AFTER);
@@ -138,6 +140,25 @@ impl Tour {
         let service = WebService::new(&self.http, &self.base);
         service.log("application/json", log.to_string().into_bytes()).await.expect(200);
         (phone, pass)
+    }
+
+    /// A webhook at an address that may not be called: there is no other server here. Everything but the delivery is
+    /// seen, and the worker has its intents.
+    async fn webhooks(&self) {
+        let order = json!({ "url": "https://localhost/hook", "events": ["pass.redeemed"] });
+        let made = self.call(Method::PUT, "/webhooks/shop", &order).await.expect(201).json();
+        assert!(made["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made}");
+        let tried = self.call(Method::POST, "/webhooks/shop/test", &json!({})).await.expect(200).json();
+        assert_eq!(tried["delivered"], false, "{tried}");
+        self.call(Method::POST, "/webhooks/shop/rotate", &json!({})).await.expect(200);
+        self.call(Method::POST, "/webhooks/shop/replay", &json!({})).await.expect(200);
+        assert_eq!(self.get("/webhooks").await["webhooks"].as_array().map(Vec::len), Some(1));
+        for path in ["/webhooks/shop", "/webhooks/shop/deliveries"] {
+            self.get(path).await;
+        }
+        let order = json!({ "url": "https://localhost/other" });
+        self.call(Method::PUT, "/webhooks/other", &order).await.expect(201);
+        self.call(Method::DELETE, "/webhooks/other", &json!({})).await.expect(204);
     }
 
     /// Used at once on the phone; the next offer later and never earlier; counted once.
@@ -272,9 +293,12 @@ impl Tour {
         phone.was_content();
         phone.delete(&pass.serial).await;
         assert_eq!(self.office.get(pass).await["devices"], 0);
+
         let path = format!("/passes/{}/{}", pass.pass_type, pass.serial);
-        Answer::to(self.office.request(Method::DELETE, &path)).await.expect(204);
-        Answer::to(self.office.request(Method::GET, &path)).await.problem(404, "unknown_pass");
+        self.call(Method::DELETE, &path, &json!({})).await.expect(204);
+        self.call(Method::GET, &path, &json!({})).await.problem(404, "unknown_pass");
+        let report = || async { self.get(&format!("/campaigns/{CAMPAIGN}/report")).await };
+        self.until("it is forgotten", report, |report| report["erased"] == 1).await;
 
         Answer::to(self.http.get(format!("{}/nowhere", self.base))).await.problem(404, "not_found");
         let slashes = format!("{}//v1//passes/{}/{}", self.base, pass.pass_type, pass.serial);

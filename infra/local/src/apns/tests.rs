@@ -2,6 +2,7 @@
 //! reference: 2.1 connection, 2.2 headers, 2.3 payload, 2.4 reasons ("Handling notification responses from APNs").
 
 mod connections;
+mod outbound;
 
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;

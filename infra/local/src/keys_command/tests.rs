@@ -32,6 +32,7 @@ impl Stack {
         let mut variables: BTreeMap<String, String> = [
             ("PUSH_QUEUE_URL", "http://queue.invalid/"),
             ("FOLLOW_UP_QUEUE_URL", "http://queue.invalid/"),
+            ("WEBHOOK_QUEUE_URL", "http://queue.invalid/"),
             ("PUBLIC_URL", "http://127.0.0.1:9"),
             ("SIGNING_IDENTITIES", "file:/nowhere"),
         ]

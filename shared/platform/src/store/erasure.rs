@@ -112,7 +112,7 @@ impl Store {
     async fn forget_history(&self, whose: Forgotten<'_>) -> Result<Remains, Fault> {
         let partition = items::pass_partition(whose.identity);
         let mut transaction = Transaction::default();
-        for prefix in ["EVENT#", "ANSWER#", "UPDATE#", "TOLD#", "DIAGNOSED#"] {
+        for prefix in ["EVENT#", "ANSWER#", "UPDATE#", "TOLD#", "DIAGNOSED#", "HOOK#"] {
             let page = Page { partition: &partition, prefix, after: None, limit: ITEMS };
             let (found, _) = self.page(page).await?;
             for item in found {

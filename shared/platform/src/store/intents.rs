@@ -161,6 +161,22 @@ pub enum Step {
         /// Which.
         batch_id: String,
     },
+    /// Tell a merchant's webhooks what happened to a pass.
+    Webhooks {
+        /// Whose.
+        merchant_id: String,
+        /// To which pass.
+        identity: PassIdentity,
+    },
+    /// Tell one webhook what happened to a pass.
+    Webhook {
+        /// Whose.
+        merchant_id: String,
+        /// Which.
+        webhook_id: String,
+        /// To which pass.
+        identity: PassIdentity,
+    },
     /// Give a pass its next offer.
     NextOffer {
         /// Which pass.
@@ -202,6 +218,7 @@ impl Step {
             | Step::EraseAgain { .. }
             | Step::Retain { .. }
             | Step::RetainCampaign { .. } => Worker::FollowUp,
+            Step::Webhooks { .. } | Step::Webhook { .. } => Worker::Webhook,
         }
     }
 }
@@ -215,6 +232,8 @@ pub enum Worker {
     FollowUp,
     /// `work-batch`.
     Batch,
+    /// `send-webhooks`.
+    Webhook,
 }
 
 impl Intent {
@@ -389,6 +408,8 @@ mod tests {
         r#"{"step":"retain","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"since":"2026-11-23T12:00:15.000Z"}"#,
         r#"{"step":"retain-campaign","merchantId":"m","campaignId":"c","since":"2026-11-23T12:00:15.000Z"}"#,
         r#"{"step":"batch","merchantId":"m","batchId":"b"}"#,
+        r#"{"step":"webhooks","merchantId":"m","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"}}"#,
+        r#"{"step":"webhook","merchantId":"m","webhookId":"w","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"}}"#,
         r#"{"step":"next-offer","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"due":"2026-11-23T12:00:15.000Z"}"#,
     ];
 
@@ -410,9 +431,11 @@ mod tests {
                 Step::Retain { .. } => "retain",
                 Step::RetainCampaign { .. } => "retain-campaign",
                 Step::Batch { .. } => "batch",
+                Step::Webhooks { .. } => "webhooks",
+                Step::Webhook { .. } => "webhook",
             })
             .collect();
         // A new kind needs an arm above, and so a line among those written.
-        assert_eq!(kinds.len(), 12, "{kinds:?}");
+        assert_eq!(kinds.len(), 14, "{kinds:?}");
     }
 }

@@ -96,9 +96,9 @@ struct EventItem {
     event: String,
 }
 
-/// Passes that one transaction makes: of its hundred actions (DynamoDB, TransactWriteItems) eight for each, and one for each
+/// Passes that one transaction makes: of its hundred actions (DynamoDB, TransactWriteItems) nine for each, and one for each
 /// campaign that counts them.
-pub const ISSUED_AT_ONCE: usize = 11;
+pub const ISSUED_AT_ONCE: usize = 10;
 
 /// How an issuing ended.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub struct NewIssue<'a> {
     pub pass: &'a Pass,
     /// Whether its barcode is known to be nobody's, since we made it.
     pub origin: Origin,
-    /// The steps that must follow, two at most.
+    /// The steps that must follow, three at most.
     pub then: &'a [Intent],
     /// Whose work it was, for whoever must know whether the pass was made by them: names the event in its history.
     pub mark: Option<&'a str>,
@@ -256,7 +256,7 @@ impl Transaction {
         self.put(&items::barcode_key(&pass.merchant_id, &pass.barcode), &item, condition)
     }
 
-    /// Adds the making of a pass, with its link, its barcode and its place among its campaign's passes: at most eight
+    /// Adds the making of a pass, with its link, its barcode and its place among its campaign's passes: at most nine
     /// actions, the first two on its name, the third on its barcode.
     pub(super) fn put_issue(&mut self, new: &NewIssue<'_>) -> Result<(), Fault> {
         let pass = new.pass;
@@ -410,6 +410,7 @@ impl Store {
         before: &StoredPass,
         fetched: EffectiveVersion,
         waited: Option<SignedDuration>,
+        then: &[Intent],
         now: Timestamp,
     ) -> Result<(), Fault> {
         if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
@@ -422,6 +423,7 @@ impl Store {
         if let Some(waited) = waited {
             transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
         }
+        transaction.put_intents(then)?;
         // When somebody changed the pass meanwhile, a newer version waits to be fetched and this note is worth nothing.
         self.commit(transaction).await.map(|_| ())
     }

@@ -152,7 +152,7 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Ends a registration as read, counting why. When the device registered again since, or is gone already, nothing
+    /// Ends a registration as read, counting why, with the steps that follow. When the device registered again since, or is gone already, nothing
     /// happens. `stored` is the pass if it was read just now; it is read again where it has changed since.
     pub async fn unregister(
         &self,
@@ -160,6 +160,7 @@ impl Store {
         mut stored: Option<StoredPass>,
         registration: &Registration,
         departure: Departure,
+        then: &[Intent],
         now: Timestamp,
     ) -> Result<(), Fault> {
         for _ in 0..ATTEMPTS {
@@ -179,6 +180,7 @@ impl Store {
                 Departure::Unreachable => Happened::Unreachable,
             };
             transaction.tally(&stored.pass.merchant_id, &stored.pass.campaign_id, happened)?;
+            transaction.put_intents(then)?;
             let place_of_pass = transaction.len();
             if let Some(devices) = stored.pass.devices {
                 let pass = Pass { devices: Some(devices.saturating_sub(1)), ..stored.pass.clone() };

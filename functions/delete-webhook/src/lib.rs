@@ -1,0 +1,24 @@
+//! `DELETE /merchant/v1/webhooks/{webhookId}`: nothing is told there any more.
+
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use lambda_http::{Body, Request};
+use platform::{
+    App, Audience, Function, Handler,
+    function::path_parameter,
+    http::{self as answer, Failure},
+    keys::Role,
+};
+
+/// The door.
+pub const FUNCTION: Function = Function {
+    name: "delete-webhook",
+    handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
+};
+
+/// 204, also if there is none. A delivery that was begun ends.
+async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
+    let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
+    app.store.delete_webhook(&merchant.merchant_id, &path_parameter(&request, "webhookId")).await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
