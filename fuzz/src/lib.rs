@@ -17,6 +17,9 @@ pub use looks::look;
 pub use phones::phone;
 pub use texts::texts;
 
+/// Takes any bytes; panics when a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
+pub const TARGETS: [(&str, Target); 5] =
     [("template", template), ("phone", phone), ("look", look), ("texts", texts), ("identity", identity)];
