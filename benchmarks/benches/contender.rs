@@ -1,6 +1,8 @@
 //! Ours among the peers (`benchmarks/peers/run`): answers each line of standard input, a number, with the CPU and wall
 //! seconds that so many operations took.
 
+#![allow(clippy::panic, reason = "a benchmark that fails has no other answer")]
+
 use std::{
     fs,
     io::BufRead,
