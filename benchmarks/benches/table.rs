@@ -36,7 +36,14 @@ fn main() {
     let effort = if brief {
         Effort { rounds: 1, slice: Duration::from_millis(1), pushes: 1000, redemptions: 3, pages: 3, passes: 10 }
     } else {
-        Effort { rounds: 15, slice: Duration::from_millis(100), pushes: 100_000, redemptions: 400, pages: 100, passes: 2000 }
+        Effort {
+            rounds: 15,
+            slice: Duration::from_millis(100),
+            pushes: 100_000,
+            redemptions: 400,
+            pages: 100,
+            passes: 2000,
+        }
     };
     println!("{}\n", machine::description());
     passes(effort);
@@ -157,7 +164,9 @@ fn latency(effort: Effort) {
 fn campaign(effort: Effort) {
     let (answered, pushed) = campaign::change(effort.passes);
     println!("\n## A campaign-wide change, on the local service\n");
-    println!("| passes, one phone each | the merchant's answer after ms | the last push after ms | ms for each pass |\n|---|---|---|---|");
+    println!(
+        "| passes, one phone each | the merchant's answer after ms | the last push after ms | ms for each pass |\n|---|---|---|---|"
+    );
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
     let each = milliseconds(pushed) / effort.passes as f64;
     println!("| {} | {:.0} | {:.0} | {each:.2} |", effort.passes, milliseconds(answered), milliseconds(pushed));

@@ -56,7 +56,8 @@ struct Memory {
 impl Canned {
     /// From now on calls are passed on and written down.
     pub fn pass_on(&self) {
-        *self.memory() = Memory { http: Some(reqwest::Client::builder().no_proxy().build().unwrap()), ..Memory::default() };
+        *self.memory() =
+            Memory { http: Some(reqwest::Client::builder().no_proxy().build().unwrap()), ..Memory::default() };
     }
 
     /// From now on calls are answered from memory.
