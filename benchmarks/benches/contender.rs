@@ -47,7 +47,7 @@ fn main() {
         }
         "pushes" => {
             let pusher = Pusher::start(&identity);
-            pusher.keep_ca(&directory.join("stand-in.pem"));
+            pusher.keep_certificate(directory);
             turns(json!({ "port": pusher.port() }), |count| {
                 pusher.send(count, 100);
             });
