@@ -1,6 +1,6 @@
 //! Preparing a template, making a pass and its parts, beside their limits.
 
-#![allow(missing_docs, reason = "criterion's macros document nothing")]
+#![allow(missing_docs, unreachable_pub, reason = "what criterion's macros make")]
 
 use criterion::{Criterion, Throughput, criterion_group};
 use passloop_benchmarks::{

@@ -1,6 +1,6 @@
 //! Pushes through `platform::apns` against a stand-in over loopback TLS, and the push worker's whole page.
 
-#![allow(missing_docs, reason = "criterion's macros document nothing")]
+#![allow(missing_docs, unreachable_pub, reason = "what criterion's macros make")]
 
 use criterion::{Criterion, Throughput, criterion_group};
 use passloop_benchmarks::{

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use passloop_benchmarks::{
     builder::{RawSignatures, read_hash_and_sum},
+    campaign,
     chain::Identity,
     doors,
     fixture::{self, Builder},
@@ -24,6 +25,7 @@ struct Effort {
     pushes: usize,
     redemptions: usize,
     pages: usize,
+    passes: usize,
 }
 
 fn main() {
@@ -32,9 +34,16 @@ fn main() {
     let given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
     let brief = given("--test") || !given("--bench");
     let effort = if brief {
-        Effort { rounds: 1, slice: Duration::from_millis(1), pushes: 1000, redemptions: 3, pages: 3 }
+        Effort { rounds: 1, slice: Duration::from_millis(1), pushes: 1000, redemptions: 3, pages: 3, passes: 10 }
     } else {
-        Effort { rounds: 15, slice: Duration::from_millis(100), pushes: 100_000, redemptions: 400, pages: 100 }
+        Effort {
+            rounds: 15,
+            slice: Duration::from_millis(100),
+            pushes: 100_000,
+            redemptions: 400,
+            pages: 100,
+            passes: 2000,
+        }
     };
     println!("{}\n", machine::description());
     passes(effort);
@@ -42,6 +51,7 @@ fn main() {
     pushes(effort);
     worker(effort);
     latency(effort);
+    campaign(effort);
 }
 
 fn micros(duration: Duration) -> String {
@@ -149,4 +159,15 @@ fn latency(effort: Effort) {
     println!("## From the till's request to the push at APNs, on the local service\n");
     println!("| redemptions | median ms | p99 ms |\n|---|---|---|");
     println!("| {} | {:.1} | {:.1} |", waits.len(), at(50), at(99));
+}
+
+fn campaign(effort: Effort) {
+    let (answered, pushed) = campaign::change(effort.passes);
+    println!("\n## A campaign-wide change, on the local service\n");
+    println!(
+        "| passes, one phone each | the merchant's answer after ms | the last push after ms | ms for each pass |\n|---|---|---|---|"
+    );
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let each = milliseconds(pushed) / effort.passes as f64;
+    println!("| {} | {:.0} | {:.0} | {each:.2} |", effort.passes, milliseconds(answered), milliseconds(pushed));
 }

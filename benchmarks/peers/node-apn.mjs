@@ -7,8 +7,8 @@ const IN_FLIGHT = 100;
 const [, , fixture, port] = process.argv;
 const pem = (name) => readFileSync(`${fixture}/${name}.pem`);
 const provider = new apn.Provider({
-  cert: Buffer.concat([pem("certificate"), pem("wwdr")]),
-  key: pem("key"),
+  cert: pem("stand-in"),
+  key: pem("stand-in-key"),
   ca: [pem("stand-in")],
   address: "127.0.0.1",
   port: Number(port),

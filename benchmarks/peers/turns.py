@@ -73,7 +73,7 @@ table(
         Contender("raw RSA-2048 signatures, the same OpenSSL", ours + ["signatures", str(fixture)]),
         Contender("passes 1.0.1 (Rust)", [str(peers / "rust/release/peers"), str(fixture)]),
         Contender("@walletpass/pass-js 7.2.0", [node, str(peers / "pass-js.mjs"), str(fixture)]),
-        Contender("py-pkpass 1.0.2", [python, str(here / "py_pkpass.py"), str(fixture)]),
+        Contender("py-pkpass 1.0.2", [python, str(here / "pkpass_turns.py"), str(fixture)]),
         Contender("passkit-generator 3.6.1", [node, str(peers / "passkit-generator.mjs"), str(fixture)]),
     ],
     1,

@@ -56,7 +56,8 @@ struct Memory {
 impl Canned {
     /// From now on calls are passed on and written down.
     pub fn pass_on(&self) {
-        *self.memory() = Memory { http: Some(reqwest::Client::new()), ..Memory::default() };
+        *self.memory() =
+            Memory { http: Some(reqwest::Client::builder().no_proxy().build().unwrap()), ..Memory::default() };
     }
 
     /// From now on calls are answered from memory.
@@ -115,7 +116,8 @@ impl HttpConnector for Canned {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         let operation = target.unwrap_or(request.method()).to_owned();
-        let Some(http) = self.memory().http.clone() else {
+        let http = self.memory().http.clone();
+        let Some(http) = http else {
             let answer = self.again(&operation);
             let missing = || ConnectorError::other(format!("{operation} was never written down").into(), None);
             return HttpConnectorFuture::ready(answer.ok_or_else(missing));
@@ -249,7 +251,7 @@ impl Input {
 fn write(write: &Value) -> TransactWriteItem {
     let text = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
     let values = |of: &Value| of.get("ExpressionAttributeValues").map(item);
-    let names = |of: &Value| {
+    let names = |of: &Value| -> Option<HashMap<String, String>> {
         let names = of.get("ExpressionAttributeNames")?.as_object()?;
         Some(names.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect())
     };

@@ -6,12 +6,12 @@ use std::{
 };
 
 use openssl::{
-    asn1::{Asn1Integer, Asn1Time},
+    asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time},
     bn::BigNum,
     hash::MessageDigest,
     pkey::{PKey, Private},
     rsa::Rsa,
-    x509::{X509, X509Name, extension::SubjectAlternativeName},
+    x509::{X509, X509Extension, X509Name, extension::SubjectAlternativeName},
 };
 use passkit::signing::SigningIdentity;
 use passloop_local::certificates::{Chain, make_chain};
@@ -70,7 +70,7 @@ impl Identity {
     }
 }
 
-/// A certificate for 127.0.0.1 that is its own root, and its key: PEM both.
+/// A certificate for 127.0.0.1 that is its own root, and its key: PEM both. The stand-in's, and node-apn's as a client.
 pub fn of_stand_in() -> (Vec<u8>, Vec<u8>) {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut name = X509Name::builder().unwrap();
@@ -87,6 +87,10 @@ pub fn of_stand_in() -> (Vec<u8>, Vec<u8>) {
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST).to_string();
     let names = SubjectAlternativeName::new().ip(&host).build(&builder.x509v3_context(None, None)).unwrap();
     builder.append_extension(names).unwrap();
+    // node-apn takes every host but Apple's for the sandbox, and wants Apple's marker for it in its own certificate.
+    let sandbox = Asn1Object::from_str("1.2.840.113635.100.6.3.1").unwrap();
+    let null = Asn1OctetString::new_from_bytes(&[0x05, 0x00]).unwrap();
+    builder.append_extension(X509Extension::new_from_der(&sandbox, false, &null).unwrap()).unwrap();
     builder.sign(&key, MessageDigest::sha256()).unwrap();
     (builder.build().to_pem().unwrap(), key.private_key_to_pem_pkcs8().unwrap())
 }

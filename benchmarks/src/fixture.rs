@@ -23,7 +23,7 @@ pub const PASS_TYPE: &str = "pass.com.example.test";
 pub const TEAM: &str = "TEAMID1234";
 
 /// Name, size in points, and of how many pixels one has noise: together with the gradients 236 KB.
-const IMAGES: [(&str, u32, u32, u32); 3] = [("icon", 29, 29, 4), ("logo", 160, 50, 6), ("strip", 375, 123, 8)];
+const IMAGES: [(&str, u32, u32, u32); 3] = [("icon", 29, 29, 4), ("logo", 160, 50, 7), ("strip", 375, 123, 9)];
 
 /// The `.pass` folder, zipped as a merchant uploads it.
 pub fn template_zip() -> Vec<u8> {

@@ -10,6 +10,7 @@
 )]
 
 pub mod builder;
+pub mod campaign;
 pub mod canned;
 pub mod chain;
 pub mod doors;

@@ -58,9 +58,10 @@ impl Pusher {
         self.stand_in.endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default()
     }
 
-    /// Writes the stand-in's certificate to a file, for others to trust.
-    pub fn keep_ca(&self, path: &Path) {
-        std::fs::write(path, &self.stand_in.ca).unwrap();
+    /// Writes the stand-in's certificate and key into a directory: for others to trust, and to push with.
+    pub fn keep_certificate(&self, directory: &Path) {
+        std::fs::write(directory.join("stand-in.pem"), &self.stand_in.ca).unwrap();
+        std::fs::write(directory.join("stand-in-key.pem"), &self.stand_in.key).unwrap();
     }
 
     /// Sends `count` pushes, so many of them in flight.

@@ -35,6 +35,8 @@ pub struct StandIn {
     pub endpoint: String,
     /// PEM of its certificate.
     pub ca: Vec<u8>,
+    /// PEM of its key: who has both may push too.
+    pub key: Vec<u8>,
     files: TempDir,
 }
 
@@ -45,8 +47,8 @@ impl StandIn {
         let files = tempfile::tempdir().unwrap();
         let (ca, key) = chain::of_stand_in();
         std::fs::write(files.path().join("certificate.pem"), &ca).unwrap();
-        std::fs::write(files.path().join("key.pem"), key).unwrap();
-        std::fs::write(files.path().join("roots.pem"), roots).unwrap();
+        std::fs::write(files.path().join("key.pem"), &key).unwrap();
+        std::fs::write(files.path().join("roots.pem"), [roots, &ca].concat()).unwrap();
         let program = std::env::current_exe().unwrap();
         let mut command = if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) && cores() > 1 {
             let mut command = Command::new("taskset");
@@ -58,7 +60,7 @@ impl StandIn {
         let mut process = command.arg(ROLE).arg(files.path()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        StandIn { process, endpoint: format!("https://{}", line.trim()), ca, files }
+        StandIn { process, endpoint: format!("https://{}", line.trim()), ca, key, files }
     }
 
     /// The file of its certificate.

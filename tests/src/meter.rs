@@ -52,6 +52,15 @@ struct Written {
     messages: Vec<(String, String)>,
 }
 
+/// Who works messages off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// `push-updates`
+    Push,
+    /// `follow-up`
+    FollowUp,
+}
+
 /// One app behind meters.
 pub struct Metered {
     app: App,
@@ -76,7 +85,7 @@ impl Metered {
             *endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
             servers.spawn(serve(
                 listener,
-                Arc::new(Meter { part, upstream, http: Client::new(), written: Arc::clone(&written) }),
+                Arc::new(Meter { part, upstream, http: client(), written: Arc::clone(&written) }),
             ));
         }
         let sdk = platform::app::sdk_config(&config.aws);
@@ -104,12 +113,15 @@ impl Metered {
         function(door).unwrap().answer(&self.app, request, world.now()).await
     }
 
-    /// Gives the push worker the first message that was sent to it.
-    pub async fn push(&self, world: &World) {
-        let queue = &self.app.config.push_queue_url;
+    /// Gives a worker the first message that was sent to it.
+    pub async fn work(&self, world: &World, worker: Worker) {
+        let (name, queue) = match worker {
+            Worker::Push => ("push-updates", &self.app.config.push_queue_url),
+            Worker::FollowUp => ("follow-up", &self.app.config.follow_up_queue_url),
+        };
         let (_, body) = {
             let messages = &mut self.written.lock().unwrap().messages;
-            let place = messages.iter().position(|(url, _)| url == queue).expect("a message to the push worker");
+            let place = messages.iter().position(|(url, _)| url == queue).expect("a message to the worker");
             messages.remove(place)
         };
         let mut message = SqsMessage::default();
@@ -117,8 +129,8 @@ impl Metered {
         message.body = Some(body);
         let mut event = SqsEvent::default();
         event.records.push(message);
-        let answer = function("push-updates").unwrap().work(&self.app, event, world.now()).await;
-        assert!(answer.batch_item_failures.is_empty(), "the push worker failed");
+        let answer = function(name).unwrap().work(&self.app, event, world.now()).await;
+        assert!(answer.batch_item_failures.is_empty(), "{name} failed");
     }
 
     /// What was asked since the last time.
@@ -144,6 +156,10 @@ struct Meter {
     upstream: String,
     http: Client,
     written: Arc<Mutex<Written>>,
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
 }
 
 async fn serve(listener: TcpListener, meter: Arc<Meter>) {

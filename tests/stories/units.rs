@@ -6,16 +6,20 @@
 //! certificate and their campaign were read before.
 
 use std::path::Path;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName, IF_MODIFIED_SINCE};
 use http::{Method, StatusCode};
+use passkit::identifiers::PassIdentity;
 use passloop_tests::back_office::{Issued, PASS_TYPE};
-use passloop_tests::meter::{Metered, Reading};
+use passloop_tests::meter::{Metered, Reading, Worker};
 use passloop_tests::world::World;
 use serde_json::{Value, json};
 
 /// Devices of the pass that many carry.
 const MANY: usize = 100;
+/// Passes of the campaign that changes.
+const MEMBERS: usize = 20;
 
 struct Doors {
     world: World,
@@ -50,6 +54,12 @@ impl Doors {
         self.metered.call(&self.world, "redeem-pass", Method::POST, &[], &headers, &body).await.status()
     }
 
+    async fn put_campaign(&self, campaign: &Value) -> StatusCode {
+        let key = format!("Bearer {}", self.world.local().merchant_key());
+        let (parameters, headers) = ([("campaignId", "many")], [(AUTHORIZATION, key.as_str())]);
+        self.metered.call(&self.world, "put-campaign", Method::PUT, &parameters, &headers, campaign).await.status()
+    }
+
     /// One row of the table.
     fn row(&mut self, what: &str) -> Reading {
         let reading = self.metered.read();
@@ -59,6 +69,39 @@ impl Doors {
             .push(format!("| {what} | {table_calls} | {read_units} | {write_units} | {objects} | {queue_calls} |"));
         reading
     }
+}
+
+/// A campaign-wide change: one write, whatever the campaign's size, and reads of whoever is to be told.
+async fn campaign_change(doors: &mut Doors) {
+    let office = doors.world.back_office();
+    let mut campaign = json!({ "passTypeIdentifier": PASS_TYPE, "templateId": "croissant",
+        "offers": [{ "offerId": "coffee", "title": "A coffee" }] });
+    office.put_campaign("many", &campaign).await.expect(201);
+    for number in 0..MEMBERS {
+        let pass = office.issue_of("many", "Ada").await;
+        let identity = PassIdentity {
+            pass_type_identifier: PASS_TYPE.parse().unwrap(),
+            serial_number: pass.serial.parse().unwrap(),
+        };
+        let stored = doors.world.local().app().store.pass(&identity).await.unwrap().unwrap();
+        let authorization = format!("ApplePass {}", stored.pass.authentication_token.expose());
+        let device = format!("c{number:031x}");
+        let token = json!({ "pushToken": device.repeat(2) });
+        let register = doors.phone("register-pass", Method::POST, &device, (&pass, &authorization), None, token);
+        assert_eq!(register.await, StatusCode::CREATED);
+    }
+    campaign["offers"][0]["title"] = json!("A large coffee");
+    // Warm: the door's container has read key, template and certificate.
+    assert_eq!(doors.put_campaign(&campaign).await, StatusCode::OK);
+    doors.metered.drop_messages();
+    doors.metered.read();
+    campaign["offers"][0]["title"] = json!("A very large coffee");
+    assert_eq!(doors.put_campaign(&campaign).await, StatusCode::OK);
+    doors.row("`put-campaign`, a change that every pass shows");
+    let before = doors.world.apns().pushes().len();
+    doors.metered.work(&doors.world, Worker::Push).await;
+    doors.row("`push-updates`, that change, 20 passes on one device each");
+    assert_eq!(doors.world.apns().pushes().len() - before, MEMBERS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,7 +176,7 @@ async fn what_every_door_asks_for_is_what_the_page_says() {
         let authorization = phone.authorization(&pass.serial);
         let of = (&pass, authorization.as_str());
         for number in 1..devices {
-            let device = format!("{number:032x}");
+            let device = format!("f{number:031x}");
             let register = doors.phone("register-pass", Method::POST, &device, of, None, token(&device));
             assert_eq!(register.await, StatusCode::CREATED);
         }
@@ -141,11 +184,18 @@ async fn what_every_door_asks_for_is_what_the_page_says() {
         assert_eq!(doors.till(&format!("sale of {devices}"), identity).await, StatusCode::CREATED);
         doors.metered.read();
         let before = doors.world.apns().pushes().len();
-        doors.metered.push(&doors.world).await;
+        doors.metered.work(&doors.world, Worker::Push).await;
         doors.row(what);
         assert_eq!(doors.world.apns().pushes().len() - before, devices);
+        if devices == 1 {
+            doors.world.advance(Duration::from_secs(15));
+            doors.metered.work(&doors.world, Worker::FollowUp).await;
+            doors.row("`follow-up`, the next offer");
+        }
         doors.metered.drop_messages();
     }
+
+    campaign_change(&mut doors).await;
 
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md")).unwrap();
     let missing: Vec<&String> = doors.rows.iter().filter(|row| !page.contains(*row)).collect();

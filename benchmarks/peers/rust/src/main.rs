@@ -6,10 +6,9 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
-use passes::package::Package;
-use passes::package::resource::Type;
-use passes::package::sign::{SignConfig, WWDR};
-use passes::pass::Pass;
+use passes::resource::Type;
+use passes::sign::{SignConfig, WWDR};
+use passes::{Package, Pass};
 
 fn main() {
     let fixture = std::env::args().nth(1).expect("the fixture's directory");

@@ -93,67 +93,21 @@ impl Spot {
 impl Skeleton {
     /// `None`: what a pass fills in could be wrong.
     pub(super) fn of(pass: &BTreeMap<String, Node>) -> Option<Self> {
-        let mut skeleton = Self { pieces: Vec::new(), length: 0 };
+        let mut drawing = Drawing { pieces: Vec::new(), fixed: String::new() };
         let mut keys: Vec<&str> = pass.keys().map(String::as_str).chain(SERVICE_KEYS).collect();
         keys.sort_unstable();
         keys.dedup();
         for (place, key) in keys.into_iter().enumerate() {
-            skeleton.open_member(place, key);
+            drawing.open_member(place, key);
             match SERVICE_KEYS.into_iter().find(|service| *service == key) {
-                Some(service) => skeleton.pieces.push(Piece::Service(service)),
-                None => skeleton.node(pass.get(key)?, Spot::Top.member(key, pass))?,
+                Some(service) => drawing.open(Piece::Service(service)),
+                None => drawing.node(pass.get(key)?, Spot::Top.member(key, pass))?,
             }
         }
-        skeleton.fixed().push('}');
-        skeleton.length = skeleton.pieces.iter().map(Piece::length).sum();
-        Some(skeleton)
-    }
-
-    fn node(&mut self, node: &Node, spot: Spot) -> Option<()> {
-        match (node, spot) {
-            // Braces that came with the offer: they were not examined as what they are.
-            (Node::Fixed(value), _) if has_braces(value) => return None,
-            (Node::Fixed(value), _) => canonical::write(value, self.fixed()),
-            (Node::Text(text, escape), Spot::AnyText | Spot::AnyValue) => {
-                self.pieces.push(Piece::Text(text.clone(), *escape));
-            }
-            (Node::Text(text, escape), Spot::SomeText) => self.pieces.push(Piece::Said(text.clone(), *escape)),
-            (Node::Value(placeholder), Spot::AnyValue) => self.pieces.push(Piece::Value(placeholder.clone())),
-            (Node::Text(..) | Node::Value(_), _) => return None,
-            (Node::Array(nodes), _) => {
-                for (place, node) in nodes.iter().enumerate() {
-                    self.fixed().push(if place == 0 { '[' } else { ',' });
-                    self.node(node, spot.item())?;
-                }
-                self.fixed().push_str(if nodes.is_empty() { "[]" } else { "]" });
-            }
-            (Node::Object(members), _) => {
-                for (place, (key, node)) in members.iter().enumerate() {
-                    self.open_member(place, key);
-                    self.node(node, spot.member(key, members))?;
-                }
-                self.fixed().push_str(if members.is_empty() { "{}" } else { "}" });
-            }
-        }
-        Some(())
-    }
-
-    fn open_member(&mut self, place: usize, key: &str) {
-        let fixed = self.fixed();
-        fixed.push(if place == 0 { '{' } else { ',' });
-        canonical::write_string(key, fixed);
-        fixed.push(':');
-    }
-
-    /// The fixed piece at the end, to append to.
-    fn fixed(&mut self) -> &mut String {
-        if !matches!(self.pieces.last(), Some(Piece::Fixed(_))) {
-            self.pieces.push(Piece::Fixed(String::new()));
-        }
-        match self.pieces.last_mut() {
-            Some(Piece::Fixed(text)) => text,
-            _ => unreachable!("it was just pushed"),
-        }
+        drawing.fixed.push('}');
+        drawing.pieces.push(Piece::Fixed(drawing.fixed));
+        let length = drawing.pieces.iter().map(Piece::length).sum();
+        Some(Self { pieces: drawing.pieces, length })
     }
 
     /// The `pass.json` of one pass; `None`: it has to be examined.
@@ -176,6 +130,56 @@ impl Skeleton {
             }
         }
         Some(out.into_bytes())
+    }
+}
+
+/// A skeleton in the making.
+struct Drawing {
+    pieces: Vec<Piece>,
+    /// What follows them, so far.
+    fixed: String,
+}
+
+impl Drawing {
+    fn node(&mut self, node: &Node, spot: Spot) -> Option<()> {
+        match (node, spot) {
+            // Braces that came with the offer: they were not examined as what they are.
+            (Node::Fixed(value), _) if has_braces(value) => return None,
+            (Node::Fixed(value), _) => canonical::write(value, &mut self.fixed),
+            (Node::Text(text, escape), Spot::AnyText | Spot::AnyValue) => {
+                self.open(Piece::Text(text.clone(), *escape));
+            }
+            (Node::Text(text, escape), Spot::SomeText) => self.open(Piece::Said(text.clone(), *escape)),
+            (Node::Value(placeholder), Spot::AnyValue) => self.open(Piece::Value(placeholder.clone())),
+            (Node::Text(..) | Node::Value(_), _) => return None,
+            (Node::Array(nodes), _) => {
+                for (place, node) in nodes.iter().enumerate() {
+                    self.fixed.push(if place == 0 { '[' } else { ',' });
+                    self.node(node, spot.item())?;
+                }
+                self.fixed.push_str(if nodes.is_empty() { "[]" } else { "]" });
+            }
+            (Node::Object(members), _) => {
+                for (place, (key, node)) in members.iter().enumerate() {
+                    self.open_member(place, key);
+                    self.node(node, spot.member(key, members))?;
+                }
+                self.fixed.push_str(if members.is_empty() { "{}" } else { "}" });
+            }
+        }
+        Some(())
+    }
+
+    fn open_member(&mut self, place: usize, key: &str) {
+        self.fixed.push(if place == 0 { '{' } else { ',' });
+        canonical::write_string(key, &mut self.fixed);
+        self.fixed.push(':');
+    }
+
+    /// Here each pass has something of its own.
+    fn open(&mut self, piece: Piece) {
+        let fixed = std::mem::take(&mut self.fixed);
+        self.pieces.extend([Piece::Fixed(fixed), piece]);
     }
 }
 
