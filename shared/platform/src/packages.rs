@@ -11,6 +11,7 @@ use std::{
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use aws_types::SdkConfig;
+use bytes::Bytes;
 use domain::{Campaign, Pass, campaign::TemplateVersion};
 use jiff::Timestamp;
 use passkit::{
@@ -61,7 +62,7 @@ impl Packages {
 
     /// Keeps a template's archive, under a name of its content.
     pub async fn put_template(&self, merchant_id: &str, digest: &str, archive: &[u8]) -> Result<(), Fault> {
-        self.put(&template_object(merchant_id, digest), "application/zip", archive.to_vec()).await
+        self.put(&template_object(merchant_id, digest), "application/zip", Bytes::copy_from_slice(archive)).await
     }
 
     /// A template's version, opened.
@@ -111,10 +112,12 @@ impl Packages {
         let signature =
             identity.sign(rendered.manifest(), now).map_err(|error| Fault::new("signing a package", error))?;
         let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
+        // Shared with the request, and ours alone again after it: nothing is copied.
+        let package = Bytes::from(package);
         if let Err(fault) = self.put(&name, "application/vnd.apple.pkpass", package.clone()).await {
             tracing::warn!(fault = fault.chain(), "a package was not cached");
         }
-        Ok(package)
+        Ok(package.into())
     }
 
     /// Whether two states of one pass, in one look, are the same to a phone: it compares manifests.
@@ -173,7 +176,7 @@ impl Packages {
         Ok(look.check(&inputs(app, pass, campaign, &identity)?).err().unwrap_or_default())
     }
 
-    async fn put(&self, name: &str, media_type: &str, bytes: Vec<u8>) -> Result<(), Fault> {
+    async fn put(&self, name: &str, media_type: &str, bytes: Bytes) -> Result<(), Fault> {
         let crc = format!("{:08x}", crc32fast::hash(&bytes));
         let request = self.client().put_object().bucket(&self.bucket).key(name).content_type(media_type);
         let request = request.metadata(CRC_METADATA, crc).body(ByteStream::from(bytes));
@@ -206,14 +209,14 @@ impl Packages {
         };
         let written = answer.metadata.as_ref().and_then(|metadata| metadata.get(CRC_METADATA)).cloned();
         let bytes = answer.body.collect().await.map_err(|error| Fault::new(format!("reading {name} (S3)"), error))?;
-        let bytes = bytes.into_bytes().to_vec();
+        let bytes = bytes.into_bytes();
         // Some stores show an object a moment before its metadata: then it is not there yet.
         let Some(written) = written else { return Ok(None) };
         if written != format!("{:08x}", crc32fast::hash(&bytes)) {
             tracing::error!(object = name, "an object in the bucket is not as it was written");
             return Ok(None);
         }
-        Ok(Some(bytes))
+        Ok(Some(bytes.into()))
     }
 }
 

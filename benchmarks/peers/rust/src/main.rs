@@ -33,7 +33,7 @@ fn main() {
     let mut made = 0_u64;
     let mut one = || {
         made += 1;
-        package.pass.serial_number = format!("pass-{made}");
+        package.pass.config.serial_number = format!("pass-{made}");
         let mut out = Cursor::new(Vec::new());
         package.write(&mut out).expect("a package");
         out.into_inner()
