@@ -28,6 +28,9 @@ use crate::world::World;
 /// How often in a row APNs holds on to an outdated mark.
 const OUTDATED_AT_MOST: u32 = 3;
 
+/// Tries of one push (reference 2.4: "at most ~5 tries in ~1 h").
+const TRIES: u32 = 5;
+
 /// A push token, as APNs knows it.
 struct Token {
     phone: Arc<Phone>,
@@ -35,6 +38,8 @@ struct Token {
     /// days" (reference 2.4).
     gone: Option<(Timestamp, Instant)>,
     outdated: u32,
+    /// Pushes that were not accepted.
+    refused: u32,
 }
 
 /// APNs.
@@ -72,13 +77,24 @@ impl Peer {
 
     /// A phone listens to a token from now on.
     pub(crate) fn listens(&self, token: &str, phone: &Arc<Phone>) {
-        self.tokens().insert(token.to_owned(), Token { phone: Arc::clone(phone), gone: None, outdated: 0 });
+        self.tokens().insert(token.to_owned(), Token { phone: Arc::clone(phone), gone: None, outdated: 0, refused: 0 });
     }
 
     /// Nobody listens to it any more; APNs will say so after a while.
     pub(crate) fn is_gone(&self, token: &str, now: Timestamp, says_so_after: Duration) {
         if let Some(token) = self.tokens().get_mut(token) {
             token.gone = Some((now, Instant::now() + says_so_after));
+        }
+    }
+
+    /// A push to this token may not be accepted. After five tries the service gives up (reference 2.4), and the phone has
+    /// to ask by itself.
+    fn refuses(&self, token: &str) {
+        if let Some(known) = self.tokens().get_mut(token) {
+            known.refused += 1;
+            if known.refused >= TRIES {
+                known.phone.missed_a_push();
+            }
         }
     }
 
@@ -153,6 +169,7 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
         let strikes = world.dice.chance(chance);
         if strikes {
             world.disturb_pushing();
+            world.apns.refuses(token);
         }
         strikes
     };
@@ -187,9 +204,14 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
     }
     if known.outdated < OUTDATED_AT_MOST
         && let Some(registered) = world.ledger().registered_since(token)
-        && strikes(weather.apns_outdated)
+        && world.dice.chance(weather.apns_outdated)
     {
+        world.disturb_pushing();
         known.outdated += 1;
+        known.refused += 1;
+        if known.refused >= TRIES {
+            known.phone.missed_a_push();
+        }
         let before = SignedDuration::from_millis(world.dice.between(1, 100_000) as i64);
         return Reply::Refused(410, "Unregistered", Some(registered - before));
     }

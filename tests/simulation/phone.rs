@@ -1,25 +1,26 @@
 //! A phone and its Wallet, as reference 1.3 to 1.7 describe them: it retries, rotates its tokens, sleeps, is restored from
 //! a backup, and would report what it does not like.
 
+mod web;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use passloop_tests::back_office::PASS_TYPE;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::invariants::Invariant;
 use crate::wallet::Package;
-use crate::world::{PUBLIC_URL, World};
+use crate::world::World;
+
+pub(crate) use self::web::request;
 
 /// iOS reports "unchanged" and "spurious" only when the last change is at least this old (reference 1.6).
 const REPORTED_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// Attempts of one task before the phone gives up (reference 1.5: ten levels of back-off).
-const ATTEMPTS: u32 = 10;
 
 /// Whose phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) struct Carried {
     /// Kept and sent back verbatim.
     pub(crate) last_modified: Option<String>,
     changed_at: Timestamp,
+    registered_at: Timestamp,
     /// Automatic updates are on, and the service knows.
     pub(crate) is_registered: bool,
     /// Automatic updates are on.
@@ -63,6 +65,8 @@ pub(crate) struct Contents {
     to_fetch: BTreeSet<String>,
     /// A listing is due.
     to_list: bool,
+    /// When it last said that it wants to hear no more of a pass: a push may have been on its way.
+    left_at: Option<Timestamp>,
 }
 
 /// A phone.
@@ -93,7 +97,7 @@ impl Phone {
     pub(crate) fn new(world: &Arc<World>, name: String, kind: Kind) -> Arc<Phone> {
         let (device, token) = (world.dice.hexadecimal(32), world.dice.hexadecimal(64));
         let (wallet, leaving, to_fetch) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let contents = Contents { device, token, tag: None, wallet, leaving, to_fetch, to_list: false };
+        let contents = Contents { device, token, tag: None, wallet, leaving, to_fetch, to_list: false, left_at: None };
         let phone = Arc::new(Phone {
             name,
             kind,
@@ -138,7 +142,8 @@ impl Phone {
         let kept = self.kept_push.swap(false, Ordering::Relaxed);
         let missed = self.missed.swap(false, Ordering::Relaxed);
         let mut contents = self.contents.lock().await;
-        contents.to_list |= kept || missed;
+        // Nobody pushes to Android: it asks.
+        contents.to_list |= kept || missed || self.kind == Kind::Android;
         self.go_on(&mut contents).await;
     }
 
@@ -154,8 +159,10 @@ impl Phone {
             let before = contents.tag.clone();
             let listed = self.list(&mut contents).await;
             let world = self.world();
-            let is_old = |tag: &Tag| world.now().duration_since(tag.received_at) >= REPORTED_AFTER;
-            if listed == Some(0) && before.as_ref().is_some_and(is_old) && !world.climate().repeats_pushes() {
+            let is_old = |at: Timestamp| world.now().duration_since(at) >= REPORTED_AFTER;
+            let old_tag = before.is_some_and(|tag| is_old(tag.received_at));
+            let nobody_left = contents.left_at.is_none_or(is_old);
+            if listed == Some(0) && old_tag && nobody_left && !world.climate().repeats_pushes() {
                 self.complains("Device received spurious push");
             }
             self.fetch_listed(&mut contents).await;
@@ -189,7 +196,14 @@ impl Phone {
             }
         }
         let changed_at = world.now();
-        let carried = Carried { package, last_modified: None, changed_at, is_registered: false, updates: true };
+        let carried = Carried {
+            package,
+            last_modified: None,
+            changed_at,
+            registered_at: changed_at,
+            is_registered: false,
+            updates: true,
+        };
         world.note(&self.name, || format!("adds {serial}"));
         contents.wallet.insert(serial.to_owned(), carried);
         contents.leaving.remove(serial);
@@ -211,7 +225,8 @@ impl Phone {
         }
         world.note(&self.name, || format!("is registered for {serial}"));
         world.ledger().is_registered(&contents.device, serial, &contents.token, begun);
-        contents.wallet.get_mut(serial).expect("the pass").is_registered = true;
+        let carried = contents.wallet.get_mut(serial).expect("the pass");
+        (carried.is_registered, carried.registered_at) = (true, world.now());
         let had_tag = contents.tag.is_some();
         contents.to_list = true;
         self.list(contents).await;
@@ -253,6 +268,7 @@ impl Phone {
 
     async fn unregister(self: &Arc<Phone>, contents: &mut Contents, serial: &str, package: &Package) {
         contents.leaving.insert(serial.to_owned());
+        contents.left_at = Some(self.world().now());
         let path = format!("/v1/devices/{}/registrations/{PASS_TYPE}/{serial}", contents.device);
         let request = request(Method::DELETE, &path, &[("authorization", self.authorization(package))], None);
         if self.persist("unregister", request, &[200, 201]).await.is_some() {
@@ -359,198 +375,7 @@ impl Phone {
         }
     }
 
-    /// L with the kept tag. How many serial numbers were named; `None`: the phone could not ask.
-    async fn list(self: &Arc<Phone>, contents: &mut Contents) -> Option<usize> {
-        let world = self.world();
-        let tag = contents.tag.clone();
-        let query = tag.as_ref().map(|tag| format!("?passesUpdatedSince={}", tag.text)).unwrap_or_default();
-        let path = format!("/v1/devices/{}/registrations/{PASS_TYPE}{query}", contents.device);
-        let asked_at = world.now();
-        let answer = self.persist("list", request(Method::GET, &path, &[], None), &[200, 204]).await?;
-        contents.to_list = false;
-        if answer.status() == 204 {
-            if let Some(tag) = &mut contents.tag {
-                tag.asked_at = asked_at;
-            }
-            return Some(0);
-        }
-        let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let (Some(serials), Some(fresh)) = (body["serialNumbers"].as_array(), body["lastUpdated"].as_str()) else {
-            self.complains(&format!("Server response was malformed: {body}"));
-            return Some(0);
-        };
-        let serials: Vec<&str> = serials.iter().filter_map(Value::as_str).collect();
-        world.note(&self.name, || format!("is told of {serials:?}"));
-        if tag.as_ref().is_some_and(|tag| tag.text == fresh) && !serials.is_empty() {
-            self.complains(
-                "Response to 'What changed?' included serial numbers but the lastUpdated tag remained the same",
-            );
-        }
-        for serial in &serials {
-            match contents.wallet.get(*serial) {
-                Some(carried) if carried.updates => {
-                    contents.to_fetch.insert((*serial).to_owned());
-                }
-                Some(_) | None if contents.leaving.contains(*serial) => {}
-                Some(_) | None => {
-                    self.complains(&format!("Update requested for unregistered serial number {serial}"));
-                }
-            }
-        }
-        // What was unchanged since before the last listing, the tag knew.
-        let known_at = tag.as_ref().map(|tag| tag.asked_at);
-        let named = serials.len();
-        contents.tag = Some(Tag { text: fresh.to_owned(), received_at: world.now(), asked_at });
-        for serial in contents.to_fetch.clone() {
-            let cause = known_at.map_or(Cause::Other, |known_at| Cause::Listed { known_at });
-            self.fetch(contents, &serial, cause).await;
-        }
-        Some(named)
-    }
-
-    /// What was listed earlier, and could not be fetched then.
-    async fn fetch_listed(self: &Arc<Phone>, contents: &mut Contents) {
-        for serial in contents.to_fetch.clone() {
-            self.fetch(contents, &serial, Cause::Other).await;
-        }
-    }
-
-    /// G, and what a phone makes of the answer (reference 1.3 G, 1.6).
-    async fn fetch(self: &Arc<Phone>, contents: &mut Contents, serial: &str, cause: Cause) {
-        let world = self.world();
-        let Some(carried) = contents.wallet.get(serial) else { return };
-        let since = carried.last_modified.clone();
-        let mut headers = vec![("authorization", self.authorization(&carried.package))];
-        headers.extend(since.clone().map(|since| ("if-modified-since", since)));
-        let path = format!("/v1/passes/{PASS_TYPE}/{serial}");
-        let (begun, newest) = (tokio::time::Instant::now(), world.ledger().newest(serial));
-        let Some(answer) = self.persist("get", request(Method::GET, &path, &headers, None), &[200, 304]).await else {
-            return;
-        };
-        contents.to_fetch.remove(serial);
-        let carried = contents.wallet.get_mut(serial).expect("the pass");
-        let Some(date) = header(&answer, "last-modified") else {
-            return self.complains("Server returned the pass data but did not provide a 'last-modified' header");
-        };
-        let seconds = httpdate::parse_http_date(&date).ok().and_then(|date| Timestamp::try_from(date).ok());
-        let Some(seconds) = seconds.map(Timestamp::as_second) else {
-            return self.complains(&format!("Last-Modified is no date: {date}"));
-        };
-        if seconds < newest {
-            let seen = format!("{serial} with the date {seconds}, although {newest} was told before it was asked for");
-            world.breaks(Invariant::OneDateOneManifest, seen);
-        }
-        world.ledger().told(serial, seconds);
-        let unchanged_since_known = match cause {
-            Cause::Listed { known_at } => carried.changed_at < known_at,
-            Cause::Other => false,
-        };
-        let is_old = world.now().duration_since(carried.changed_at) >= REPORTED_AFTER;
-        let reports_unchanged = unchanged_since_known && is_old && world.ledger().every_fetch_is_noted(serial);
-        let unchanged = format!("Server requested update to serial number '{serial}', but the pass was unchanged");
-        if answer.status() == 304 {
-            if since.as_deref() != Some(date.as_str()) {
-                world.breaks(Invariant::NotModified, format!("304 with {date} to a phone that holds {since:?}"));
-            }
-            if let Some(problem) = world.ledger().sent(serial, seconds, &carried.package.manifest) {
-                world.breaks(Invariant::NotModified, format!("304 to a phone with another manifest: {problem}"));
-            }
-            if reports_unchanged {
-                self.complains(&unchanged);
-            }
-            return;
-        }
-        let package = match Package::open(answer.body()) {
-            Ok(package) => package,
-            Err(problem) => return self.complains(&format!("Received invalid pass data ({problem})")),
-        };
-        if package.text("serialNumber") != serial || package.text("passTypeIdentifier") != PASS_TYPE {
-            self.complains(&format!("Requested serial number {serial}, received {}", package.text("serialNumber")));
-        }
-        if package.text("authenticationToken") != carried.package.text("authenticationToken") {
-            self.complains("an update changed the authentication token");
-        }
-        if let Some(problem) = world.ledger().sent(serial, seconds, &package.manifest) {
-            world.breaks(Invariant::OneDateOneManifest, problem);
-        }
-        if let Some(barcode) = package.barcode() {
-            world.ledger().secret("barcode", barcode);
-            let burnt = world.ledger().burnt_at(barcode);
-            if burnt.is_some_and(|burnt| burnt < begun) {
-                let seen = format!("{} fetched {serial} with a barcode that was used before it asked", self.name);
-                world.breaks(Invariant::NoLostWrite, seen);
-            }
-        }
-        if package.manifest == carried.package.manifest {
-            if since.is_some() {
-                self.complains(
-                    "Server ignored the 'if-modified-since' header and returned the full unchanged pass data",
-                );
-            } else if reports_unchanged {
-                self.complains(&unchanged);
-            }
-        } else {
-            carried.changed_at = world.now();
-            world.note(&self.name, || format!("shows {serial}, {date}"));
-        }
-        carried.last_modified = Some(date);
-        carried.package = package;
-    }
-
-    /// Sends a request until it is answered as it should be (reference 1.5). `None`: the phone gives up for now.
-    async fn persist(&self, task: &str, request: Request<Bytes>, good: &[u16]) -> Option<Response<Bytes>> {
-        let world = self.world();
-        for attempt in 0..ATTEMPTS {
-            if let Some(answer) = world.call(request.clone()).await {
-                let status = answer.status().as_u16();
-                if good.contains(&status) {
-                    return Some(answer);
-                }
-                match status {
-                    401 => self.complains(&format!("{task}: Authentication failure")),
-                    500.. => {}
-                    _ => self.complains(&format!("{task}: Unexpected response code {status}")),
-                }
-            }
-            let wait = 20_000 << attempt.min(5);
-            world.pause(wait, wait + 20_000).await;
-        }
-        world.note(&self.name, || format!("gives up: {task}"));
-        None
-    }
-
-    fn authorization(&self, package: &Package) -> String {
-        let scheme = match self.kind {
-            Kind::Apple => "ApplePass",
-            Kind::Android => "AndroidPass",
-        };
-        format!("{scheme} {}", package.text("authenticationToken"))
-    }
-
     fn complains(&self, text: &str) {
         self.world().breaks(Invariant::NoComplaint, format!("{} reports: {text}", self.name));
     }
-}
-
-/// A request to the service.
-pub(crate) fn request(
-    method: Method,
-    path: &str,
-    headers: &[(&'static str, String)],
-    body: Option<String>,
-) -> Request<Bytes> {
-    let mut request = Request::builder().method(method).uri(format!("{PUBLIC_URL}{path}"));
-    request = request.header("host", "passes.simulated");
-    for (name, value) in headers {
-        request = request.header(*name, value);
-    }
-    if body.is_some() {
-        request = request.header("content-type", "application/json");
-    }
-    request.body(Bytes::from(body.unwrap_or_default())).expect("a request")
-}
-
-/// A header of an answer.
-pub(crate) fn header(answer: &Response<Bytes>, name: &str) -> Option<String> {
-    answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

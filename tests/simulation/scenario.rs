@@ -243,6 +243,13 @@ impl Scenario {
                 later.await;
                 phone.wake().await;
             })),
+            97..98 => {
+                let all = dice.chance(0.5);
+                doing.spawn(async move {
+                    later.await;
+                    shop.schedule((!all).then_some(serial.as_str())).await;
+                });
+            }
             _ => drop(doing.spawn(async move {
                 later.await;
                 phone.pull(&serial).await;

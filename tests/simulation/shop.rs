@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use passloop_tests::back_office::{CAMPAIGN, PASS_TYPE};
 use passloop_tests::template_folder::TemplateFolder;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use crate::world::World;
 pub(crate) const OFFERS: [(&str, u64); 3] = [("first", 1), ("ticket", 3), ("last", 1)];
 /// States of a pass that have a look of their own.
 pub(crate) const LOOKS: [&str; 3] = ["redeemable", "redeemed", "voided"];
+/// How the news of a scheduled update begins.
+pub(crate) const SOON: &str = "Soon";
 /// Attempts of a merchant's program, at least a second apart, before it is a scandal.
 const ATTEMPTS: u32 = 60;
 
@@ -308,6 +310,28 @@ impl Shop {
         }
     }
 
+    /// An update that comes by itself and goes again, of one pass or of all. By the end it is over.
+    pub(crate) async fn schedule(&self, serial: Option<&str>) {
+        let number = self.number();
+        let seconds = |low, high| SignedDuration::from_secs(self.world.dice.between(low, high) as i64);
+        let at = self.world.now() + seconds(120, 2_000);
+        let until = at + seconds(60, 5_000);
+        let target = match serial {
+            Some(serial) => json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": serial }),
+            None => json!({ "campaignId": CAMPAIGN }),
+        };
+        let overlay = json!({ "fields": { "news": { "value": format!("{SOON} {number}") } } });
+        let order = json!({ "target": target, "at": at.to_string(), "until": until.to_string(), "overlay": overlay });
+        let key = format!("update-{number}");
+        let request = self.request(Method::POST, "/updates", Some(&key), Some(order.to_string()));
+        let Some((status, answer)) = self.ask(request).await else { return };
+        self.world.note("office", || format!("plans an update of {serial:?} from {at} until {until}: {status}"));
+        // Who was not answered for long may be too late with it.
+        if status != 201 && self.world.now() < at {
+            self.world.breaks(Invariant::NoLostWrite, format!("an update was answered {status} {answer}"));
+        }
+    }
+
     /// A pass as the merchant sees it.
     pub(crate) async fn pass(&self, serial: &str) -> Value {
         self.expect(self.request(Method::GET, &Shop::path(serial), None, None), &[200]).await.unwrap_or_default()
@@ -315,9 +339,16 @@ impl Shop {
 
     /// What happened to a pass, all of it.
     pub(crate) async fn history(&self, serial: &str) -> Vec<Value> {
-        let path = format!("{}/history", Shop::path(serial));
-        let answer = self.expect(self.request(Method::GET, &path, None, None), &[200]).await.unwrap_or_default();
-        answer["events"].as_array().cloned().unwrap_or_default()
+        let (mut events, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{}/history{cursor}", Shop::path(serial));
+            let answer = self.expect(self.request(Method::GET, &path, None, None), &[200]).await.unwrap_or_default();
+            events.extend(answer["events"].as_array().cloned().unwrap_or_default());
+            match answer["cursor"].as_str() {
+                Some(next) => cursor = format!("?cursor={}", next.replace('#', "%23")),
+                None => return events,
+            }
+        }
     }
 
     /// What became of the campaign.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::invariants::Invariant;
 use crate::phone::{Phone, request};
-use crate::shop::{OFFERS, Shop};
+use crate::shop::{OFFERS, SOON, Shop};
 use crate::wallet::Package;
 use crate::world::World;
 
@@ -81,6 +81,12 @@ fn content(world: &World, serial: &str, package: &Package, seen: &Value) {
         let ledger = world.ledger();
         (ledger.names.get(serial).cloned(), ledger.promos[look].clone(), ledger.label.clone())
     };
+    if package.value("news").starts_with(SOON) {
+        world.breaks(
+            Invariant::NewestVersion,
+            format!("{serial} shows an update that is over: {}", package.value("news")),
+        );
+    }
     let shown_label = package.field("status").map(|field| field["label"].as_str().unwrap_or_default().to_owned());
     for (what, shown, truth) in [
         ("holder", Some(package.value("holder")), name),
@@ -140,7 +146,7 @@ impl Story {
         let mut story = Story { serial: serial.to_owned(), ..Story::default() };
         for event in by_version.values() {
             let problem = match kind(event).as_str() {
-                "redeemed" => story.redeemed(shop, event),
+                "redeemed" => story.redeemed(world, shop, event),
                 "reversed" => story.reversed(event),
                 "offer" => story.next_offer(world, event),
                 "voided" => story.voided(),
@@ -153,11 +159,16 @@ impl Story {
         story
     }
 
-    fn redeemed(&mut self, shop: &Shop, event: &Value) -> Option<(Invariant, &'static str)> {
+    fn redeemed(&mut self, world: &World, shop: &Shop, event: &Value) -> Option<(Invariant, &'static str)> {
         let id = event["redemptionId"].as_str().unwrap_or_default().to_owned();
         let (offer, limit) = OFFERS[self.offer];
         if !self.redemptions.insert(id.clone()) {
             return Some((Invariant::CountsOnce, "a redemption counted twice"));
+        }
+        let answered = world.ledger().redeemed.get(&id).cloned();
+        let version = event["version"].as_u64();
+        if answered.is_some_and(|known| known.serial != self.serial || Some(known.version) != version) {
+            return Some((Invariant::NoLostWrite, "a redemption was answered with another pass or version"));
         }
         if self.voided || self.waits.is_some() || self.finished {
             return Some((Invariant::CountsOnce, "a pass that is not redeemable was redeemed"));

@@ -158,9 +158,10 @@ impl World {
         tokio::time::sleep(Duration::from_millis(self.dice.between(from, to))).await;
     }
 
-    /// The way of one request or answer through the network.
+    /// The way of one request or answer through the network. Whoever has many slow ones may run out of time.
     pub(crate) async fn latency(&self) {
         if self.dice.chance(self.weather().slow) {
+            CURRENT.try_with(|invocation| invocation.disturb()).ok();
             self.pause(500, 4_000).await;
         } else {
             self.pause(0, 30).await;
