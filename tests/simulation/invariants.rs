@@ -54,10 +54,9 @@ impl Invariant {
                 "a function fails only when something around it failed: no 5xx, no message left in its queue otherwise",
                 "design 7; contract 4",
             ),
-            Invariant::OneDateOneManifest => (
-                "one Last-Modified of a pass is one manifest and the other way round, and dates only grow",
-                "contract 5; design 4",
-            ),
+            Invariant::OneDateOneManifest => {
+                ("one Last-Modified of a pass is one manifest, and dates only grow", "contract 5; design 4")
+            }
         }
     }
 }

@@ -39,9 +39,8 @@ pub(crate) struct Ledger {
     secrets: Vec<(String, String)>,
     registrations: BTreeMap<(String, String), Registered>,
     removed: BTreeMap<String, Instant>,
-    /// By serial number and date: the manifest; and the other way round.
+    /// By serial number and date.
     manifests: BTreeMap<(String, i64), Vec<u8>>,
-    dates: BTreeMap<(String, Vec<u8>), i64>,
     newest: BTreeMap<String, i64>,
     /// Barcodes that a redemption used up, and when that was answered.
     burnt: BTreeMap<String, (String, Instant)>,
@@ -117,12 +116,8 @@ impl Ledger {
 
     /// A package was sent. Says what is wrong with its date.
     pub(crate) fn sent(&mut self, serial: &str, date: i64, manifest: &[u8]) -> Option<String> {
-        let by_date = self.manifests.entry((serial.to_owned(), date)).or_insert_with(|| manifest.to_vec());
-        if by_date != manifest {
-            return Some(format!("two manifests of {serial} with the date {date}"));
-        }
-        let by_manifest = *self.dates.entry((serial.to_owned(), manifest.to_vec())).or_insert(date);
-        (by_manifest != date).then(|| format!("one manifest of {serial} with the dates {by_manifest} and {date}"))
+        let first = self.manifests.entry((serial.to_owned(), date)).or_insert_with(|| manifest.to_vec());
+        (first != manifest).then(|| format!("two manifests of {serial} with the date {date}"))
     }
 
     /// The newest date that any phone was told of a pass.

@@ -32,7 +32,7 @@ mod world;
 /// Seeds that failed once, each with what it found. They stay for ever.
 const FOUND: &[u64] = &[];
 /// Further seeds of every test run.
-const ALWAYS: std::ops::Range<u64> = 0..40;
+const ALWAYS: std::ops::Range<u64> = 0..80;
 
 #[test]
 fn every_seed_holds() {

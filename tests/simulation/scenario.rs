@@ -303,6 +303,10 @@ impl Scenario {
         while !self.world.is_idle() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        let dead: u64 = Queue::BOTH.iter().map(|queue| self.world.queue(*queue).dead()).sum();
+        if dead > 0 && !self.world.climate().repeats_pushes() {
+            self.world.breaks(Invariant::Drains, format!("{dead} dead letters in fair weather"));
+        }
     }
 }
 
