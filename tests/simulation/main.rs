@@ -30,7 +30,10 @@ mod wire;
 mod world;
 
 /// Seeds that failed once, each with what it found. They stay for ever.
-const FOUND: &[u64] = &[];
+const FOUND: &[u64] = &[
+    // A fetch was not noted when the pass changed meanwhile without looking different (Store::note_fetched).
+    135,
+];
 /// Further seeds of every test run.
 const ALWAYS: std::ops::Range<u64> = 0..80;
 
