@@ -37,6 +37,8 @@ pub(crate) struct Carried {
     /// Kept and sent back verbatim.
     pub(crate) last_modified: Option<String>,
     changed_at: Timestamp,
+    /// When it got this version, which may look like the one before.
+    renewed_at: Timestamp,
     registered_at: Timestamp,
     /// Automatic updates are on, and the service knows.
     pub(crate) is_registered: bool,
@@ -200,6 +202,7 @@ impl Phone {
             package,
             last_modified: None,
             changed_at,
+            renewed_at: changed_at,
             registered_at: changed_at,
             is_registered: false,
             updates: true,

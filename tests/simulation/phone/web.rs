@@ -100,7 +100,7 @@ impl Phone {
         }
         world.ledger().told(serial, seconds);
         let unchanged_since_known = match cause {
-            Cause::Listed { known_at } => carried.changed_at < known_at && carried.registered_at < known_at,
+            Cause::Listed { known_at } => carried.renewed_at < known_at && carried.registered_at < known_at,
             Cause::Other => false,
         };
         let is_old = world.now().duration_since(carried.changed_at) >= REPORTED_AFTER;
@@ -151,6 +151,9 @@ impl Phone {
         } else {
             carried.changed_at = world.now();
             world.note(&self.name, || format!("shows {serial}, {date}"));
+        }
+        if since.as_deref() != Some(date.as_str()) {
+            carried.renewed_at = world.now();
         }
         carried.last_modified = Some(date);
         carried.package = package;
