@@ -11,6 +11,7 @@ mod functions;
 mod policies;
 mod queues;
 mod routes;
+mod seams;
 mod sources;
 mod state;
 mod supply;

@@ -80,6 +80,46 @@ async fn gone_since_before_the_registration_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gone_since_before_the_registration_is_told_again() {
+    // Reference 2.4: "unless the device re-registered after timestamp". Then it lives, and has not been told yet.
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, phone) = world.customer("Ada").await;
+    let gone = world.now() - Duration::from_secs(60);
+    world.apns().answer(phone.push_token(), 410, "Unregistered", Some(gone.as_millisecond()));
+    // Nothing follows a void that would be pushed by itself.
+    office.void(&pass).await.expect(200);
+    assert_eq!(world.apns().wait_for(phone.push_token(), 1, PATIENCE).await.len(), 1);
+    world.until("pushed", || office.history(&pass), |events| events.contains(&"pushed".to_owned())).await;
+    world.apns().answer_normally(phone.push_token());
+    world.pass_time(Duration::from_secs(11)).await;
+    assert_eq!(world.apns().wait_for(phone.push_token(), 2, PATIENCE).await.len(), 2, "never told again");
+    assert_eq!(office.get(&pass).await["devices"], 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gone_at_about_the_time_of_the_registration_is_tried_again_before_it_ends() {
+    // The clocks of APNs and of functions are not one: which came first is not known, and another try tells.
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, phone) = world.customer("Ada").await;
+    let gone = world.now() + Duration::from_secs(3);
+    world.apns().answer(phone.push_token(), 410, "Unregistered", Some(gone.as_millisecond()));
+    office.void(&pass).await.expect(200);
+    for tries in 1..=5 {
+        assert_eq!(office.get(&pass).await["devices"], 1, "ended before try {tries}");
+        world.apns().wait_for(phone.push_token(), tries, PATIENCE).await;
+        let told = |events: &Vec<String>| events.iter().filter(|event| *event == "pushed").count() >= tries;
+        world.until("pushed", || office.history(&pass), told).await;
+        world.pass_time(Duration::from_secs(3600)).await;
+    }
+    // Five times in hours the same answer: it is gone.
+    devices_become(&world, &pass, 0).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registering_again_after_gone_keeps_the_registration() {
     let world = World::new().await;
     let (pass, mut phone) = world.customer("Ada").await;

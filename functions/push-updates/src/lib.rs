@@ -134,7 +134,7 @@ async fn tell(
     round: Round,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let mut sent = pushing::push(app, pass, registrations, now).await?;
+    let mut sent = pushing::push(app, pass, registrations, round.attempt, now).await?;
     let mut then = sent.try_again(pass, round.attempt, round.reminder, now)?;
     let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
     let goes_on = matches!(round.progress, IntentProgress::Reached(_));
@@ -222,7 +222,7 @@ async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec
         if more.is_some() {
             return Intent::new(now, Step::push(&pass), now).map(|intent| vec![intent]);
         }
-        let mut sent = pushing::push(app, &pass, registrations, now).await?;
+        let mut sent = pushing::push(app, &pass, registrations, 1, now).await?;
         sent.try_again(&pass, 1, None, now)
     });
     let told: Vec<Vec<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;

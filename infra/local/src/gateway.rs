@@ -26,7 +26,9 @@ use platform::App;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use self::answer::Own;
+pub(crate) use self::answer::Own;
+pub(crate) use self::event::Surroundings;
+use self::routes::Matched;
 pub(crate) use self::routes::Routes;
 use crate::clock::Clock;
 use crate::server::{Body, Server};
@@ -142,9 +144,19 @@ async fn invoke(
     let matched = shared.routes.find(&parts.method, parts.uri.path()).ok_or(Own::NotFound)?;
     check_host(&parts)?;
     let body = tokio::time::timeout(INTEGRATION_TIMEOUT, read_body(body)).await.map_err(|_| Own::RequestTimeout)??;
-    let around = event::Surroundings { peer, request_id, now };
-    let event = event::build(&parts, &body, &matched, &around).to_string();
-    let function = matched.function;
+    let around = Surroundings { peer, request_id, now };
+    call(&shared.app, (&parts, &body), &matched, &around).await
+}
+
+/// Hands a request to its function as the event it would be in the cloud, and its answer back.
+pub(crate) async fn call(
+    app: &App,
+    (parts, body): (&http::request::Parts, &Bytes),
+    matched: &Matched<'_>,
+    around: &Surroundings<'_>,
+) -> Result<Response<Body>, Own> {
+    let event = event::build(parts, body, matched, around).to_string();
+    let (function, request_id, now) = (matched.function, around.request_id, around.now);
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(function = function.name, request_id, %error, "cannot invoke a function");
         Own::InternalServerError
@@ -152,7 +164,7 @@ async fn invoke(
     let payload: LambdaRequest = serde_json::from_str(&event).map_err(|error| failed(&error))?;
     let mut context = Context::default();
     request_id.clone_into(&mut context.request_id);
-    let handler = service_fn(|request| async { Ok::<_, Infallible>(function.answer(&shared.app, request, now).await) });
+    let handler = service_fn(|request| async { Ok::<_, Infallible>(function.answer(app, request, now).await) });
     let Ok(answer) = Adapter::from(handler).call(LambdaEvent::new(payload, context)).await;
     let answer = serde_json::to_vec(&answer).map_err(|error| failed(&error))?;
     answer::translate(&answer, &parts.method).map_err(|error| failed(&error))

@@ -12,6 +12,7 @@ mod clock;
 mod data_dir;
 mod demo;
 mod description;
+mod doors;
 mod event_sources;
 mod functions;
 mod gateway;
@@ -27,6 +28,7 @@ mod test_app;
 
 pub use clock::Clock;
 pub use description::{ApnsDescription, AwsEndpoints, LocalJson};
+pub use doors::Doors;
 pub use functions::function;
 pub use sample::SamplePass;
 pub use start::{Local, Options, Persistence, Sample, Schedule, StartError};

@@ -27,8 +27,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use answer::Aftermath;
-use connection::{Endpoint, NoAnswer};
+use connection::{Endpoint, NoAnswer, Road};
 use line::Line;
+
+pub use connection::{Bytestream, Dial};
 
 pub use a2::ErrorReason;
 pub use a2::request::notification::{Priority, PushType};
@@ -128,7 +130,7 @@ impl<'a> Push<'a> {
 /// The way to APNs. One per process, used by reference from any number of tasks; it keeps one connection per identity.
 pub struct Apns {
     endpoint: Endpoint,
-    roots: Arc<RootCertStore>,
+    road: Road,
     lines: Mutex<Lines>,
 }
 
@@ -163,7 +165,18 @@ impl Apns {
         let endpoint = Endpoint::parse(&settings.endpoint)
             .map_err(|problem| ApnsSettingsError::Endpoint { endpoint: settings.endpoint.clone(), problem })?;
         let roots = trusted_roots(settings.extra_roots_pem.as_deref())?;
-        Ok(Self { endpoint, roots: Arc::new(roots), lines: Mutex::default() })
+        Ok(Self { endpoint, road: Road::Tls(Arc::new(roots)), lines: Mutex::default() })
+    }
+
+    /// The way to a peer in the same process, over bytes that `dial` carries: no name, no socket, no TLS, and HTTP/2 as
+    /// ever. For the simulation (`tests/simulation`), whose time must not wait for sockets.
+    ///
+    /// # Errors
+    /// [`ApnsSettingsError::Endpoint`]: the endpoint, which names the peer in requests.
+    pub fn over(endpoint: &Uri, dial: Dial) -> Result<Self, ApnsSettingsError> {
+        let parsed = Endpoint::parse(endpoint);
+        let parsed = parsed.map_err(|problem| ApnsSettingsError::Endpoint { endpoint: endpoint.clone(), problem })?;
+        Ok(Self { endpoint: parsed, road: Road::Given(dial), lines: Mutex::default() })
     }
 
     /// Sends one push and says what APNs made of it. Any number may run at once; they share the identity's connection,
@@ -197,7 +210,7 @@ impl Apns {
                 return (PushOutcome::Defect { reason: Reason::NotSendable(error.to_string()) }, Next::Done);
             }
         };
-        let connection = match line.connection(|| connection::open(&self.endpoint, &self.roots, identity)).await {
+        let connection = match line.connection(|| connection::open(&self.endpoint, &self.road, identity)).await {
             Ok(connection) => connection,
             Err(trouble) => return (trouble.into(), Next::Done),
         };

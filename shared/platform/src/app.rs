@@ -63,6 +63,13 @@ impl App {
         App { config, store, packages, batch_files, queues, identities, keys, webhooks, walletpasses, outbound, apns }
     }
 
+    /// The same with this way to Apple's push service.
+    #[must_use]
+    pub fn with_apns(mut self, apns: Apns) -> App {
+        self.apns = OnceLock::from(apns);
+        self
+    }
+
     /// Apple's push service. The trusted roots are read at the first call.
     ///
     /// # Errors

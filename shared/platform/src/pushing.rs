@@ -1,7 +1,7 @@
 //! Telling devices to ask: what a push worker does with one page of registrations.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     time::Duration,
 };
 
@@ -34,6 +34,8 @@ const WAITS: [u32; 4] = [5, 60, 600, 2400];
 const REMINDERS: [u32; 2] = [7200, 43_200];
 /// The longest wait that an answer of APNs can ask for, in seconds.
 const LONGEST_WAIT: u32 = 3600;
+/// How far APNs' clock and those of functions may be apart.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(1);
 /// The metric of pushes that are not tried again.
 const LOST: &str = "PushesLost";
 
@@ -160,17 +162,43 @@ impl Sent {
     }
 }
 
-/// Pushes to one page of devices that carry a pass, to iPhones and, where that is set, to WalletPasses side by side: the
-/// failures of the one are none of the other. One bad token never stops the others; a refusal of our certificate or topic
+/// What a 410 says of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Its device is gone.
+    Gone,
+    /// Its device registered again since.
+    Alive,
+}
+
+/// Apple: stop, "unless the device re-registered after timestamp". What happened within a minute of each other is in no
+/// certain order, for APNs' clock and ours are two: then another try tells, and the last one ends the registration.
+fn verdict(registered_at: Timestamp, since: Option<Timestamp>, attempt: u32) -> Verdict {
+    match since {
+        Some(since) if registered_at > since => Verdict::Alive,
+        Some(since) if since.duration_since(registered_at) < CLOCKS_APART && attempt < TRIES => Verdict::Alive,
+        Some(_) | None => Verdict::Gone,
+    }
+}
+
+/// Pushes to one page of devices that carry a pass, for the `attempt`th time, to iPhones and, where that is set, to
+/// WalletPasses side by side: the failures of the one are none of the other. One bad token never stops the others; a refusal of our certificate or topic
 /// stops everything and is a fault, so that the message comes back when it is mended.
-pub async fn push(app: &App, pass: &Pass, registrations: Vec<Registration>, now: Timestamp) -> Result<Sent, Fault> {
+pub async fn push(
+    app: &App,
+    pass: &Pass,
+    registrations: Vec<Registration>,
+    attempt: u32,
+    now: Timestamp,
+) -> Result<Sent, Fault> {
     let (apple, others): (Vec<_>, Vec<_>) =
         registrations.into_iter().partition(|registration| registration.client == ClientKind::Apple);
     let (android, elsewhere): (Vec<_>, Vec<_>) = others.into_iter().partition(|registration| {
         registration.client == ClientKind::WalletPasses && app.config.walletpasses_endpoint.is_some()
     });
     let android_devices = android.len();
-    let (sent, android) = tokio::join!(push_apple(app, pass, apple, now), push_android(app, pass, &android, now));
+    let (sent, android) =
+        tokio::join!(push_apple(app, pass, apple, attempt, now), push_android(app, pass, &android, now));
     let mut sent = sent?;
     sent.elsewhere = u32::try_from(elsewhere.len()).unwrap_or(u32::MAX);
     sent.android = android.unwrap_or_else(|fault| {
@@ -218,7 +246,13 @@ async fn push_android(
     Ok(android)
 }
 
-async fn push_apple(app: &App, pass: &Pass, apple: Vec<Registration>, now: Timestamp) -> Result<Sent, Fault> {
+async fn push_apple(
+    app: &App,
+    pass: &Pass,
+    apple: Vec<Registration>,
+    attempt: u32,
+    now: Timestamp,
+) -> Result<Sent, Fault> {
     let topic = &pass.identity.pass_type_identifier;
     let mut sent = Sent::default();
     if apple.is_empty() {
@@ -245,11 +279,14 @@ async fn push_apple(app: &App, pass: &Pass, apple: Vec<Registration>, now: Times
                 sent.accepted += 1;
                 false
             }
-            // A device that registered again after APNs lost it is alive.
             PushOutcome::Unregistered { since } => {
-                let alive = since.is_some_and(|since| registration.registered_at > since);
-                tracing::info!(topic = %topic, alive, "push: unregistered");
-                !alive
+                let verdict = verdict(registration.registered_at, since, attempt);
+                tracing::info!(topic = %topic, ?verdict, "push: unregistered");
+                if verdict == Verdict::Alive {
+                    // It has not been told: to APNs it is still the device that left.
+                    sent.again.push((registration.device.clone(), Duration::ZERO));
+                }
+                verdict == Verdict::Gone
             }
             PushOutcome::BadToken { reason } => {
                 tracing::info!(topic = %topic, %reason, "push: bad token");
@@ -290,7 +327,7 @@ async fn push_apple(app: &App, pass: &Pass, apple: Vec<Registration>, now: Times
 /// Each phone once: its newest registration, and those under other names with the same push token. Some phones register
 /// hundreds of times under ever new names; APNs is not to be called for each, nor the phone woken.
 fn phones(registrations: Vec<Registration>) -> Vec<(Registration, Vec<Registration>)> {
-    let mut by_token: HashMap<String, (Registration, Vec<Registration>)> = HashMap::new();
+    let mut by_token: BTreeMap<String, (Registration, Vec<Registration>)> = BTreeMap::new();
     for registration in registrations {
         match by_token.entry(registration.push_token.expose().to_owned()) {
             Entry::Vacant(place) => {
@@ -308,4 +345,26 @@ fn phones(registrations: Vec<Registration>) -> Vec<(Registration, Vec<Registrati
         }
     }
     by_token.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_410_ends_what_is_not_newer_and_doubts_what_is_about_as_old() {
+        let registered: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (since, attempt, verdict_is) in [
+            (None, 1, Verdict::Gone),
+            (Some("2026-11-23T11:59:59.999Z"), 1, Verdict::Alive),
+            (Some("2026-11-23T11:00:00Z"), TRIES, Verdict::Alive),
+            (Some("2026-11-23T12:00:00Z"), 1, Verdict::Alive),
+            (Some("2026-11-23T12:00:59.999Z"), TRIES - 1, Verdict::Alive),
+            (Some("2026-11-23T12:00:59.999Z"), TRIES, Verdict::Gone),
+            (Some("2026-11-23T12:01:00Z"), 1, Verdict::Gone),
+        ] {
+            let told = verdict(registered, since.map(|since| since.parse().unwrap()), attempt);
+            assert_eq!(told, verdict_is, "{since:?}, try {attempt}");
+        }
+    }
 }

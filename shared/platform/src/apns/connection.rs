@@ -20,7 +20,7 @@ use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::outcome::ConnectionTrouble;
 use super::pulse::{Pulse, drive};
@@ -76,6 +76,22 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}", self.authority)
     }
+}
+
+/// Bytes to and from the peer.
+pub trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for S {}
+
+/// Opens a way for bytes.
+pub type Dial = Box<dyn Fn() -> Box<dyn Bytestream> + Send + Sync>;
+
+/// How the bytes of a connection travel.
+pub(super) enum Road {
+    /// Over the network and TLS, trusting these.
+    Tls(Arc<RootCertStore>),
+    /// As whoever made the [`super::Apns`] says.
+    Given(Dial),
 }
 
 /// An open connection. It closes when it is dropped and everything under way is answered.
@@ -140,13 +156,16 @@ async fn whole(mut body: RecvStream) -> Option<Bytes> {
 /// handshake is done, and without SETTINGS a burst of first pushes would not know how many streams are allowed.
 pub(super) async fn open(
     endpoint: &Endpoint,
-    roots: &Arc<RootCertStore>,
+    road: &Road,
     identity: &SigningIdentity,
 ) -> Result<Connection, ConnectionTrouble> {
-    let config = tls_config(roots, identity)?;
-    tokio::time::timeout(CONNECT_TIMEOUT, handshakes(endpoint, config))
-        .await
-        .unwrap_or(Err(ConnectionTrouble::ConnectTimeout))
+    let opened = async {
+        match road {
+            Road::Tls(roots) => begin(secured(endpoint, tls_config(roots, identity)?).await?).await,
+            Road::Given(dial) => begin(dial()).await,
+        }
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, opened).await.unwrap_or(Err(ConnectionTrouble::ConnectTimeout))
 }
 
 fn tls_config(roots: &Arc<RootCertStore>, identity: &SigningIdentity) -> Result<ClientConfig, ConnectionTrouble> {
@@ -165,18 +184,20 @@ fn tls_config(roots: &Arc<RootCertStore>, identity: &SigningIdentity) -> Result<
     Ok(config)
 }
 
-async fn handshakes(endpoint: &Endpoint, config: ClientConfig) -> Result<Connection, ConnectionTrouble> {
+async fn secured(endpoint: &Endpoint, config: ClientConfig) -> Result<TlsStream<TcpStream>, ConnectionTrouble> {
     // By name, so that every connection asks DNS anew, as Apple wants.
     let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(|error| ConnectionTrouble::connect(&error))?;
     // A push is two small writes; with Nagle's algorithm the second waits for the peer's delayed acknowledgement.
     socket.set_nodelay(true).map_err(|error| ConnectionTrouble::connect(&error))?;
-    let stream = TlsConnector::from(Arc::new(config))
+    TlsConnector::from(Arc::new(config))
         .connect(endpoint.server_name.clone(), socket)
         .await
-        .map_err(|error| tls_trouble(&error))?;
+        .map_err(|error| tls_trouble(&error))
+}
 
+async fn begin<S: Bytestream + 'static>(stream: S) -> Result<Connection, ConnectionTrouble> {
     let (heard, mut hears) = watch::channel(Heard::Nothing);
     let life = Arc::new(Life { pulse: Pulse::new(), ended: AtomicBool::new(false) });
     let listening = Listening { stream, heard, life: Arc::clone(&life) };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Intent, IntentKey, Item, Key, Knows, Page, Store,
+    ATTEMPTS, Intent, IntentKey, Item, Key, Knows, Page, Store,
     campaigns::StoredCampaign,
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
@@ -413,19 +413,30 @@ impl Store {
         then: &[Intent],
         now: Timestamp,
     ) -> Result<(), Fault> {
-        if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
-            return Ok(());
+        let mut before = before.clone();
+        for _ in 0..ATTEMPTS {
+            if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+                return Ok(());
+            }
+            let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
+            let mut transaction = Transaction::default();
+            transaction.put_pass(&before, &pass)?;
+            transaction.put_event(&pass.identity, &Event::new(EventKind::Fetched, now, pass.version))?;
+            if let Some(waited) = waited {
+                transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
+            }
+            transaction.put_intents(then)?;
+            if let Outcome::Committed = self.commit(transaction).await? {
+                return Ok(());
+            }
+            // Somebody changed the pass meanwhile. If it shows something newer, that waits to be fetched, and this note is
+            // worth nothing. If it looks as before, it would be listed and pushed again to phones that have it.
+            match self.pass_and_campaign(&pass.identity).await? {
+                Some((stored, _)) if stored.pass.shown == fetched.version => before = stored,
+                Some(_) | None => return Ok(()),
+            }
         }
-        let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
-        let mut transaction = Transaction::default();
-        transaction.put_pass(before, &pass)?;
-        transaction.put_event(&pass.identity, &Event::new(EventKind::Fetched, now, pass.version))?;
-        if let Some(waited) = waited {
-            transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
-        }
-        transaction.put_intents(then)?;
-        // When somebody changed the pass meanwhile, a newer version waits to be fetched and this note is worth nothing.
-        self.commit(transaction).await.map(|_| ())
+        Ok(())
     }
 
     /// A pass's history in the order of time, from `after` on (a place this method returned).

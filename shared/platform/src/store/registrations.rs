@@ -214,8 +214,9 @@ impl Store {
         devices: &[DeviceLibraryIdentifier],
     ) -> Result<Vec<Registration>, Fault> {
         let keys: Vec<Key> = devices.iter().map(|device| items::registration_key(identity, device)).collect();
-        let found = self.get_many(&keys).await?;
-        found.into_values().map(|item| read::<RegistrationItem>(item)?.into_registration()).collect()
+        let mut found = self.get_many(&keys).await?;
+        let there = keys.iter().filter_map(|key| found.remove(key));
+        there.map(|item| read::<RegistrationItem>(item)?.into_registration()).collect()
     }
 
     /// How many devices carry a pass.

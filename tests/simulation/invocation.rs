@@ -1,0 +1,66 @@
+//! One run of one function: where it is to die, and whether anything around it failed.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tokio::sync::Notify;
+
+tokio::task_local! {
+    /// The run that this task is in the midst of.
+    pub(crate) static CURRENT: std::sync::Arc<Invocation>;
+}
+
+/// On which side of a call's effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
+/// One run of one function.
+pub(crate) struct Invocation {
+    /// Counts from 1 in a seed.
+    pub(crate) number: u64,
+    /// Whose.
+    pub(crate) function: &'static str,
+    /// Which call it dies at, if it does.
+    crash_at: Option<(u32, Side)>,
+    calls: AtomicU32,
+    crashed: Notify,
+    disturbed: AtomicBool,
+}
+
+impl Invocation {
+    pub(crate) fn new(number: u64, function: &'static str, crash_at: Option<(u32, Side)>) -> Invocation {
+        let (calls, crashed, disturbed) = (AtomicU32::new(0), Notify::new(), AtomicBool::new(false));
+        Invocation { number, function, crash_at, calls, crashed, disturbed }
+    }
+
+    /// A call begins: its number, from 1.
+    pub(crate) fn begin_call(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether the run dies here. If so, whoever asks must never come back.
+    pub(crate) fn dies(&self, call: u32, side: Side) -> bool {
+        let dies = self.crash_at == Some((call, side));
+        if dies {
+            self.disturb();
+            self.crashed.notify_one();
+        }
+        dies
+    }
+
+    /// Comes back when the run is dead.
+    pub(crate) async fn death(&self) {
+        self.crashed.notified().await;
+    }
+
+    /// Something around it failed: from now on it may fail too.
+    pub(crate) fn disturb(&self) {
+        self.disturbed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbed.load(Ordering::Relaxed)
+    }
+}

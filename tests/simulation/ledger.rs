@@ -1,0 +1,160 @@
+//! What the world outside knows for certain: what was answered, what was seen, when. The truth that the service is held to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// A registration as its phone knows it: what the service may hold.
+struct Registered {
+    /// One, or several while no answer says which.
+    tokens: BTreeSet<String>,
+    /// Not registered earlier than this.
+    since: Timestamp,
+}
+
+/// A pass, from the answer to its issuing.
+#[derive(Debug, Clone)]
+pub(crate) struct IssuedPass {
+    pub(crate) serial: String,
+    /// The path of its download.
+    pub(crate) download: String,
+    /// The barcode it was issued with: a screenshot of the first day.
+    pub(crate) barcode: String,
+}
+
+/// A redemption that was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Redeemed {
+    pub(crate) serial: String,
+    pub(crate) next_offer_at: Option<Timestamp>,
+    pub(crate) version: u64,
+}
+
+/// What is known.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Everything that must not be printed, with what it is.
+    secrets: Vec<(String, String)>,
+    registrations: BTreeMap<(String, String), Registered>,
+    removed: BTreeMap<String, Instant>,
+    /// By serial number and date.
+    manifests: BTreeMap<(String, i64), Vec<u8>>,
+    newest: BTreeMap<String, i64>,
+    /// Barcodes that a redemption used up, and when that was answered.
+    burnt: BTreeMap<String, (String, Instant)>,
+    not_noted: BTreeSet<String>,
+    pub(crate) issued: Vec<IssuedPass>,
+    /// First answers by idempotency key.
+    answers: BTreeMap<String, (u16, Value)>,
+    pub(crate) redeemed: BTreeMap<String, Redeemed>,
+    pub(crate) reversed: BTreeSet<String>,
+    /// When it was first answered that a pass is void.
+    pub(crate) voided: BTreeMap<String, Instant>,
+    /// The holder's name last answered, by serial number.
+    pub(crate) names: BTreeMap<String, String>,
+    /// What the field `promo` says, by the state of a pass.
+    pub(crate) promos: BTreeMap<&'static str, String>,
+    /// What the label of the field `status` is, by the template.
+    pub(crate) label: String,
+}
+
+impl Ledger {
+    /// Must be in no log line.
+    pub(crate) fn secret(&mut self, what: &str, secret: &str) {
+        // Short texts are in any line by chance.
+        if secret.len() >= 8 && !self.secrets.iter().any(|(_, known)| known == secret) {
+            self.secrets.push((what.to_owned(), secret.to_owned()));
+        }
+    }
+
+    pub(crate) fn secrets(&self) -> &[(String, String)] {
+        &self.secrets
+    }
+
+    /// A phone begins to register: from now on the service may know this token.
+    pub(crate) fn registers(&mut self, device: &str, serial: &str, token: &str, now: Timestamp) {
+        let key = (device.to_owned(), serial.to_owned());
+        let new = || Registered { tokens: BTreeSet::new(), since: now };
+        self.registrations.entry(key).or_insert_with(new).tokens.insert(token.to_owned());
+        self.removed.remove(token);
+    }
+
+    /// The service said that it has it: it has this token, and no other.
+    pub(crate) fn is_registered(&mut self, device: &str, serial: &str, token: &str, begun: Timestamp) {
+        let key = (device.to_owned(), serial.to_owned());
+        let now = Registered { tokens: BTreeSet::from([token.to_owned()]), since: begun };
+        let before = self.registrations.insert(key, now);
+        self.forget(before);
+    }
+
+    /// The service said that it has it no more.
+    pub(crate) fn is_unregistered(&mut self, device: &str, serial: &str) {
+        let before = self.registrations.remove(&(device.to_owned(), serial.to_owned()));
+        self.forget(before);
+    }
+
+    fn forget(&mut self, before: Option<Registered>) {
+        for token in before.into_iter().flat_map(|before| before.tokens) {
+            if !self.registrations.values().any(|registered| registered.tokens.contains(&token)) {
+                self.removed.insert(token, Instant::now());
+            }
+        }
+    }
+
+    /// When the last registration with a token ended, if all did.
+    pub(crate) fn removed_at(&self, token: &str) -> Option<Instant> {
+        self.removed.get(token).copied()
+    }
+
+    /// No registration with this token is older.
+    pub(crate) fn registered_since(&self, token: &str) -> Option<Timestamp> {
+        let with = self.registrations.values().filter(|registered| registered.tokens.contains(token));
+        with.map(|registered| registered.since).min()
+    }
+
+    /// A package was sent. Says what is wrong with its date.
+    pub(crate) fn sent(&mut self, serial: &str, date: i64, manifest: &[u8]) -> Option<String> {
+        let first = self.manifests.entry((serial.to_owned(), date)).or_insert_with(|| manifest.to_vec());
+        (first != manifest).then(|| format!("two manifests of {serial} with the date {date}"))
+    }
+
+    /// The newest date that any phone was told of a pass.
+    pub(crate) fn newest(&self, serial: &str) -> i64 {
+        self.newest.get(serial).copied().unwrap_or(i64::MIN)
+    }
+
+    pub(crate) fn told(&mut self, serial: &str, date: i64) {
+        let newest = self.newest.entry(serial.to_owned()).or_insert(date);
+        *newest = date.max(*newest);
+    }
+
+    /// The service may not know that a pass was fetched.
+    pub(crate) fn fetch_not_noted(&mut self, serial: &str) {
+        self.not_noted.insert(serial.to_owned());
+    }
+
+    /// Whether the service knows of every fetch of a pass.
+    pub(crate) fn every_fetch_is_noted(&self, serial: &str) -> bool {
+        !self.not_noted.contains(serial)
+    }
+
+    /// A redemption with this barcode was answered. Says so if another one counted with it.
+    pub(crate) fn burn(&mut self, barcode: &str, redemption: &str) -> Option<String> {
+        let first = self.burnt.entry(barcode.to_owned()).or_insert_with(|| (redemption.to_owned(), Instant::now()));
+        (first.0 != redemption).then(|| format!("one barcode counted for {} and for {redemption}", first.0))
+    }
+
+    /// When it was answered that a barcode is used up.
+    pub(crate) fn burnt_at(&self, barcode: &str) -> Option<Instant> {
+        self.burnt.get(barcode).map(|(_, at)| *at)
+    }
+
+    /// An answer under an idempotency key. Says so if there was another.
+    pub(crate) fn answered(&mut self, key: &str, status: u16, body: &Value) -> Option<String> {
+        let first = self.answers.entry(key.to_owned()).or_insert_with(|| (status, body.clone()));
+        let same = first.0 == status && first.1 == *body;
+        (!same).then(|| format!("{key} was answered {} {}, then {status} {body}", first.0, first.1))
+    }
+}

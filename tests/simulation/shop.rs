@@ -1,0 +1,363 @@
+//! The merchant: tills that repeat what was not answered, and a back office that changes its mind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use passloop_tests::back_office::{CAMPAIGN, PASS_TYPE};
+use passloop_tests::template_folder::TemplateFolder;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::invariants::Invariant;
+use crate::ledger::{IssuedPass, Redeemed};
+use crate::phone::request;
+use crate::world::World;
+
+/// Offers of the campaign, with how often each may be redeemed.
+pub(crate) const OFFERS: [(&str, u64); 3] = [("first", 1), ("ticket", 3), ("last", 1)];
+/// States of a pass that have a look of their own.
+pub(crate) const LOOKS: [&str; 3] = ["redeemable", "redeemed", "voided"];
+/// How the news of a scheduled update begins.
+pub(crate) const SOON: &str = "Soon";
+/// Attempts of a merchant's program, at least a second apart, before it is a scandal.
+const ATTEMPTS: u32 = 60;
+
+/// The merchant's programs.
+pub(crate) struct Shop {
+    world: Arc<World>,
+    key: String,
+    numbers: AtomicU64,
+    /// The back office does one thing after the other; of tills there are many.
+    desk: tokio::sync::Mutex<()>,
+    after_last: &'static str,
+    next_offer_after: u64,
+    total_limit: Option<u64>,
+    greets: bool,
+    push_over: u64,
+}
+
+impl Shop {
+    /// A shop with a campaign of its own kind.
+    pub(crate) fn new(world: &Arc<World>, key: &str) -> Shop {
+        let dice = &world.dice;
+        world.ledger().secret("merchant key", key);
+        Shop {
+            world: Arc::clone(world),
+            key: key.to_owned(),
+            numbers: AtomicU64::new(1),
+            desk: tokio::sync::Mutex::default(),
+            after_last: *dice.pick::<&str>(&["stop", "repeat"]),
+            next_offer_after: *dice.pick(&[0, 15, 15, 1_200]),
+            total_limit: dice.chance(0.3).then(|| dice.between(1, 6)),
+            greets: dice.chance(0.3),
+            push_over: *dice.pick(&[0, 0, 120]),
+        }
+    }
+
+    pub(crate) fn total_limit(&self) -> Option<u64> {
+        self.total_limit
+    }
+
+    pub(crate) fn repeats(&self) -> bool {
+        self.after_last == "repeat"
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn request(&self, method: Method, path: &str, key: Option<&str>, body: Option<String>) -> Request<Bytes> {
+        let mut headers = vec![("authorization", format!("Bearer {}", self.key))];
+        headers.extend(key.map(|key| ("idempotency-key", key.to_owned())));
+        request(method, &format!("/merchant/v1{path}"), &headers, body)
+    }
+
+    /// Sends a request until it is answered: a 503, a 5xx or no answer at all is repeated (README).
+    async fn ask(&self, request: Request<Bytes>) -> Option<(u16, Value)> {
+        for attempt in 0..ATTEMPTS {
+            if let Some(answer) = self.world.call(request.clone()).await
+                && !answer.status().is_server_error()
+            {
+                return Some((answer.status().as_u16(), body(&answer)));
+            }
+            let wait = 1_000 * u64::from(attempt.min(20) + 1);
+            self.world.pause(wait / 2, wait).await;
+        }
+        let seen = format!("{} {} was never answered", request.method(), request.uri().path());
+        self.world.breaks(Invariant::Drains, seen);
+        None
+    }
+
+    async fn expect(&self, request: Request<Bytes>, good: &[u16]) -> Option<Value> {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let (status, body) = self.ask(request).await?;
+        if !good.contains(&status) {
+            self.world.breaks(Invariant::NoLostWrite, format!("{what} answered {status} {body}"));
+            return None;
+        }
+        Some(body)
+    }
+
+    /// The shop opens: template and campaign.
+    pub(crate) async fn open(&self) {
+        self.put_template().await;
+        for look in LOOKS {
+            self.world.ledger().promos.insert(look, format!("{look} 0"));
+        }
+        self.put_campaign().await;
+    }
+
+    async fn put_template(&self) {
+        let label = format!("Status {}", self.number());
+        let small = |name: &str| {
+            let images = ["", "@2x", "@3x"].iter().zip([29, 58, 87]);
+            images.map(|(scale, size)| (format!("{name}{scale}.png"), size)).collect::<Vec<_>>()
+        };
+        // Small images: packages are opened many thousand times.
+        let mut folder = TemplateFolder::coupon().without("logo").without("strip").without("used-strip");
+        for (path, size) in small("icon") {
+            folder = folder.with(&path, passloop_tests::template_folder::plain_png(size, size, [200, 120, 40]));
+        }
+        let folder = folder.edit(|pass| {
+            pass["coupon"]["auxiliaryFields"][0]["label"] = json!(label);
+            let promo = json!({ "key": "promo", "label": "Promo", "value": "none" });
+            pass["coupon"]["backFields"].as_array_mut().unwrap().push(promo);
+        });
+        let headers =
+            [("authorization", format!("Bearer {}", self.key)), ("content-type", "application/zip".to_owned())];
+        let mut request = request(Method::PUT, &format!("/merchant/v1/templates/{CAMPAIGN}"), &headers, None);
+        *request.body_mut() = folder.zip().into();
+        if self.expect(request, &[200, 201]).await.is_some() {
+            self.world.note("office", || format!("has put the template with {label:?}"));
+            self.world.ledger().label = label;
+        }
+    }
+
+    async fn put_campaign(&self) {
+        let promos = self.world.ledger().promos.clone();
+        let promo = |look: &str| json!({ "fields": { "promo": { "value": promos[look] } } });
+        let offers: Vec<Value> = OFFERS
+            .iter()
+            .map(|(id, limit)| {
+                json!({ "offerId": id, "title": id, "redemptionLimit": limit, "overlay": promo("redeemable") })
+            })
+            .collect();
+        let mut campaign = json!({
+            "passTypeIdentifier": PASS_TYPE, "templateId": CAMPAIGN, "offers": offers,
+            "redeemedOverlay": promo("redeemed"), "voidedOverlay": promo("voided"),
+            "nextOfferAfterSeconds": self.next_offer_after, "afterLastOffer": self.after_last,
+            "totalRedemptionLimit": self.total_limit, "pushOverSeconds": self.push_over });
+        if self.greets {
+            campaign["welcomeOverlay"] = json!({ "fields": { "news": { "value": "Hello!" } } });
+        }
+        let request = self.request(Method::PUT, &format!("/campaigns/{CAMPAIGN}"), None, Some(campaign.to_string()));
+        self.expect(request, &[200, 201]).await;
+    }
+
+    /// Another version of the template: every pass of the campaign changes.
+    pub(crate) async fn change_template(&self) {
+        let _desk = self.desk.lock().await;
+        self.put_template().await;
+    }
+
+    /// Another text in one look: the passes that show it change.
+    pub(crate) async fn change_campaign(&self) {
+        let _desk = self.desk.lock().await;
+        let look = *self.world.dice.pick(&LOOKS);
+        let promo = format!("{look} {}", self.number());
+        self.world.note("office", || format!("changes the promo to {promo:?}"));
+        self.world.ledger().promos.insert(look, promo);
+        self.put_campaign().await;
+    }
+
+    /// A new pass.
+    pub(crate) async fn issue(&self) -> Option<IssuedPass> {
+        let number = self.number();
+        let order =
+            json!({ "campaignId": CAMPAIGN, "serialNumber": format!("S{number}"), "holder": { "name": "Ada" } });
+        let key = format!("order-{number}");
+        let pass =
+            self.expect(self.request(Method::POST, "/passes", Some(&key), Some(order.to_string())), &[201]).await?;
+        let text = |key: &str| pass[key].as_str().unwrap_or_default().to_owned();
+        let download = text("downloadUrl").replace(crate::world::PUBLIC_URL, "");
+        let issued = IssuedPass { serial: text("serialNumber"), download, barcode: text("barcode") };
+        let mut ledger = self.world.ledger();
+        ledger.secret("barcode", &issued.barcode);
+        ledger.secret("link", issued.download.trim_start_matches("/p/").trim_end_matches(".pkpass"));
+        ledger.names.insert(issued.serial.clone(), "Ada".to_owned());
+        ledger.issued.push(issued.clone());
+        Some(issued)
+    }
+
+    fn path(serial: &str) -> String {
+        format!("/passes/{PASS_TYPE}/{serial}")
+    }
+
+    /// The holder has another name.
+    pub(crate) async fn rename(&self, serial: &str) {
+        let _desk = self.desk.lock().await;
+        let name = format!("Ada the {}th of her name", self.number());
+        self.world.ledger().secret("holder", &name);
+        let patch = json!({ "holder": { "name": name } }).to_string();
+        if self.expect(self.request(Method::PATCH, &Shop::path(serial), None, Some(patch)), &[200]).await.is_some() {
+            self.world.note("office", || format!("has renamed the holder of {serial}"));
+            self.world.ledger().names.insert(serial.to_owned(), name);
+        }
+    }
+
+    /// The pass is worth nothing from now on.
+    pub(crate) async fn void(&self, serial: &str) {
+        let key = format!("void-{}", self.number());
+        let path = format!("{}/void", Shop::path(serial));
+        let request = self.request(Method::POST, &path, Some(&key), Some("{}".to_owned()));
+        if let Some(pass) = self.expect(request, &[200]).await {
+            self.world.note("office", || format!("has voided {serial}"));
+            self.world.ledger().voided.entry(serial.to_owned()).or_insert_with(Instant::now);
+            if pass["state"] != "voided" || !pass["nextOfferAt"].is_null() {
+                self.world.breaks(Invariant::NextOffer, format!("a voided pass is {pass}"));
+            }
+        }
+    }
+
+    /// A till's mistake is taken back.
+    pub(crate) async fn reverse(&self, redemption: &str) {
+        let key = format!("reversal-{}", self.number());
+        let path = format!("/redemptions/{redemption}/reverse");
+        let request = self.request(Method::POST, &path, Some(&key), Some("{}".to_owned()));
+        let Some((status, answer)) = self.ask(request).await else { return };
+        self.world.note("office", || format!("reverses {redemption}: {status} {}", answer["code"]));
+        let refusals = ["too_late_to_reverse", "not_reversible"];
+        match (status, answer["code"].as_str()) {
+            (200, _) => {
+                self.world.ledger().reversed.insert(redemption.to_owned());
+            }
+            (409, Some(code)) if refusals.contains(&code) => {}
+            _ => self.world.breaks(Invariant::NoLostWrite, format!("a reversal was answered {status} {answer}")),
+        }
+    }
+
+    /// A till redeems what it was shown; now and then it sends the same sale twice at once.
+    pub(crate) async fn redeem(&self, what: &Value) {
+        let number = self.number();
+        let key = format!("sale-{number}");
+        let mut order = what.clone();
+        order["till"] = json!(format!("till {}", number % 3));
+        let begun = Instant::now();
+        let request = self.request(Method::POST, "/redemptions", Some(&key), Some(order.to_string()));
+        let again = self.world.dice.chance(0.2);
+        let first = self.ask(request.clone());
+        let second = async {
+            if !again {
+                return None;
+            }
+            self.world.pause(0, 500).await;
+            self.ask(request.clone()).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        for (status, answer) in [first, second].into_iter().flatten() {
+            self.judge(&key, &order, begun, status, &answer);
+        }
+        // A till that is not sure asks once more, later.
+        if self.world.dice.chance(0.1) {
+            self.world.pause(1_000, 60_000).await;
+            if let Some((status, answer)) = self.ask(request).await {
+                self.judge(&key, &order, begun, status, &answer);
+            }
+        }
+    }
+
+    fn judge(&self, key: &str, order: &Value, begun: Instant, status: u16, answer: &Value) {
+        let world = &self.world;
+        let code = answer["code"].as_str().unwrap_or_default();
+        world.note("till", || {
+            let redeemed =
+                ["redemptionId", "serialNumber", "nextOfferAt"].map(|key| answer[key].as_str().unwrap_or("-"));
+            format!("{key} is answered {status} {code} {redeemed:?}")
+        });
+        let same = if status == 201 { answer.clone() } else { json!(code) };
+        let mut ledger = world.ledger();
+        if let Some(problem) = ledger.answered(key, status, &same) {
+            drop(ledger);
+            return world.breaks(Invariant::CountsOnce, problem);
+        }
+        let refusals = ["already_redeemed", "voided", "expired", "not_yet_redeemable", "limit_reached"];
+        match (status, code) {
+            (201, _) => {}
+            (409, code) if refusals.contains(&code) => return,
+            // A barcode that was replaced redeems nothing, and belongs to nothing.
+            (404, "unknown_pass") if order["barcode"].is_string() => return,
+            _ => {
+                drop(ledger);
+                return world.breaks(Invariant::CountsOnce, format!("a redemption was answered {status} {answer}"));
+            }
+        }
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let (redemption, serial) = (text("redemptionId"), text("serialNumber"));
+        let next_offer_at: Option<Timestamp> = answer["nextOfferAt"].as_str().and_then(|at| at.parse().ok());
+        let version = answer["passVersion"].as_u64().unwrap_or_default();
+        let after_void = ledger.voided.get(&serial).is_some_and(|voided| *voided < begun);
+        let burnt = order["barcode"].as_str().and_then(|barcode| ledger.burn(barcode, &redemption));
+        ledger.redeemed.insert(redemption, Redeemed { serial: serial.clone(), next_offer_at, version });
+        drop(ledger);
+        if let Some(problem) = burnt {
+            world.breaks(Invariant::CountsOnce, problem);
+        }
+        if after_void {
+            world.breaks(Invariant::CountsOnce, format!("{serial} was redeemed after it was voided"));
+        }
+    }
+
+    /// An update that comes by itself and goes again, of one pass or of all. By the end it is over.
+    pub(crate) async fn schedule(&self, serial: Option<&str>) {
+        let number = self.number();
+        let seconds = |low, high| SignedDuration::from_secs(self.world.dice.between(low, high) as i64);
+        let at = self.world.now() + seconds(120, 2_000);
+        let until = at + seconds(60, 5_000);
+        let target = match serial {
+            Some(serial) => json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": serial }),
+            None => json!({ "campaignId": CAMPAIGN }),
+        };
+        let overlay = json!({ "fields": { "news": { "value": format!("{SOON} {number}") } } });
+        let order = json!({ "target": target, "at": at.to_string(), "until": until.to_string(), "overlay": overlay });
+        let key = format!("update-{number}");
+        let request = self.request(Method::POST, "/updates", Some(&key), Some(order.to_string()));
+        let Some((status, answer)) = self.ask(request).await else { return };
+        self.world.note("office", || format!("plans an update of {serial:?} from {at} until {until}: {status}"));
+        // Who was not answered for long may be too late with it.
+        if status != 201 && self.world.now() < at {
+            self.world.breaks(Invariant::NoLostWrite, format!("an update was answered {status} {answer}"));
+        }
+    }
+
+    /// A pass as the merchant sees it.
+    pub(crate) async fn pass(&self, serial: &str) -> Value {
+        self.expect(self.request(Method::GET, &Shop::path(serial), None, None), &[200]).await.unwrap_or_default()
+    }
+
+    /// What happened to a pass, all of it.
+    pub(crate) async fn history(&self, serial: &str) -> Vec<Value> {
+        let (mut events, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{}/history{cursor}", Shop::path(serial));
+            let answer = self.expect(self.request(Method::GET, &path, None, None), &[200]).await.unwrap_or_default();
+            events.extend(answer["events"].as_array().cloned().unwrap_or_default());
+            match answer["cursor"].as_str() {
+                Some(next) => cursor = format!("?cursor={}", next.replace('#', "%23")),
+                None => return events,
+            }
+        }
+    }
+
+    /// What became of the campaign.
+    pub(crate) async fn report(&self) -> Value {
+        let path = format!("/campaigns/{CAMPAIGN}/report");
+        self.expect(self.request(Method::GET, &path, None, None), &[200]).await.unwrap_or_default()
+    }
+}
+
+fn body(answer: &Response<Bytes>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap_or_default()
+}
