@@ -208,10 +208,10 @@ impl Meter {
         let reading = &mut self.written.lock().unwrap().reading;
         reading.table_calls += 1;
         *reading.operations.entry(operation.to_owned()).or_default() += 1;
-        let consumed = match &answer["ConsumedCapacity"] {
-            Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
-            table => table["CapacityUnits"].as_f64().unwrap_or_default(),
-        };
+        // Of one table, or of several.
+        let consumed = &answer["ConsumedCapacity"];
+        let tables = consumed.as_array().map_or(std::slice::from_ref(consumed), Vec::as_slice);
+        let consumed: f64 = tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum();
         match operation {
             "GetItem" | "BatchGetItem" | "Query" => reading.read_units += consumed,
             _ => reading.write_units += consumed,

@@ -295,10 +295,10 @@ impl fmt::Debug for Apns {
 
 /// `apns-push-type`, without an allocation for the one that passes have.
 fn push_type(push_type: PushType) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    match push_type {
-        PushType::Alert => Ok(HeaderValue::from_static("alert")),
-        other => HeaderValue::from_str(&other.to_string()),
+    if matches!(push_type, PushType::Alert) {
+        return Ok(HeaderValue::from_static("alert"));
     }
+    HeaderValue::from_str(&push_type.to_string())
 }
 
 /// Anything else in a path could address something other than a device.

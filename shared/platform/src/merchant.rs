@@ -73,7 +73,10 @@ impl PresentState {
     pub fn of(pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<PresentState, Fault> {
         Ok(match &pass.state {
             PassState::Redeemable if pass.is_expired(campaign, now)? => PresentState::Expired,
-            state => PresentState::unexpired(state),
+            state @ (PassState::Redeemable
+            | PassState::Redeemed { .. }
+            | PassState::Finished
+            | PassState::Voided { .. }) => PresentState::unexpired(state),
         })
     }
 }

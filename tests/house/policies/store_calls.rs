@@ -94,7 +94,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("log_delivery", NOTHING, (&[PUT], &["DELIVERIES#*"])),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
-    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*", "DUE#*"])),
+    call("note_fetched", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), (&[PUT, UPDATE], &["PASS#*", "TALLY#*", "DUE#*"])),
     call("note_use", NOTHING, (&[UPDATE], &["USED#*"])),
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),
