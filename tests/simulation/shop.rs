@@ -49,7 +49,7 @@ impl Shop {
             key: key.to_owned(),
             numbers: AtomicU64::new(1),
             desk: tokio::sync::Mutex::default(),
-            after_last: *dice.pick::<&str>(&["stop", "repeat"]),
+            after_last: if dice.chance(0.5) { "stop" } else { "repeat" },
             next_offer_after: *dice.pick(&[0, 15, 15, 1_200]),
             total_limit: dice.chance(0.3).then(|| dice.between(1, 6)),
             greets: dice.chance(0.3),
