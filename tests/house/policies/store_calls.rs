@@ -61,7 +61,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("keys", (&[GET, QUERY, BATCH], &["KEYS#*", "USED#*"]), NOTHING),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
-    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
+    call("note_fetched", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), (&[PUT, UPDATE], &["PASS#*", "TALLY#*"])),
     call("note_use", NOTHING, (&[UPDATE], &["USED#*"])),
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),

@@ -75,7 +75,7 @@ fn a_push_does_not_print_its_token() {
 fn unconnected() -> Apns {
     Apns {
         endpoint: Endpoint::parse(&"https://127.0.0.1:1".parse().unwrap()).unwrap(),
-        roots: Arc::new(RootCertStore::empty()),
+        road: Road::Tls(Arc::new(RootCertStore::empty())),
         lines: Mutex::default(),
     }
 }
