@@ -292,6 +292,8 @@ impl Phone {
         }
         world.note(&self.name, || "has another push token".to_owned());
         self.owns(&world, &contents);
+        // The service hears of it in a moment; what is pushed until then goes nowhere.
+        world.pause(0, 3_000).await;
         self.register_all(&mut contents).await;
     }
 
@@ -311,7 +313,7 @@ impl Phone {
 
     fn lose_token(&self, contents: &Contents) {
         let world = self.world();
-        let says_so_after = Duration::from_secs(world.dice.between(0, 200_000));
+        let says_so_after = Duration::from_secs(*world.dice.pick(&[0, 0, 600, 200_000]));
         world.apns.is_gone(&contents.token, world.now(), says_so_after);
     }
 
