@@ -60,8 +60,11 @@ class Cloud:
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log = tempfile.NamedTemporaryFile("w+", prefix="ministack-", suffix=".log", delete=False)
+        # It unpacks every function's binary there, some gigabytes in all, and leaves them.
+        self.directory = tempfile.TemporaryDirectory(prefix="ministack-", ignore_cleanup_errors=True)
         environment = {
             **os.environ,
+            "TMPDIR": self.directory.name,
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -100,6 +103,7 @@ class Cloud:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
             self.process.kill()
+        self.directory.cleanup()
 
 
 def upload(cloud, functions, binaries):

@@ -58,25 +58,28 @@ fn prefers_csv(accept: &str) -> bool {
         .is_some_and(|kind| kind == "text/csv")
 }
 
+/// Before the first campaign; what lies before it is empty. Days are compared as text, which holds for years of four digits.
+const EARLIEST: Date = Date::constant(1970, 1, 1);
+
 /// The days asked for, both included; all of them, if nothing is said.
 fn days(request: &Request, now: Timestamp) -> Result<(Date, Date), Failure> {
     let parameters = request.query_string_parameters();
     let mut problems = Problems::new();
-    let mut day = |name: &str, otherwise: Date| match parameters.first(name).map(str::parse) {
-        None => otherwise,
-        Some(Ok(day)) => day,
-        Some(Err(_)) => {
+    let mut day = |name: &str| match parameters.first(name).map(str::parse)? {
+        Ok(day) => Some(day),
+        Err(_) => {
             problems.push(Problem::new(format!("/{name}"), "must be a day such as 2026-11-23"));
-            otherwise
+            None
         }
     };
-    // Before the first campaign, and after every clock that runs ahead.
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let from = day("from", Date::constant(1970, 1, 1));
-    let until = day("until", today.tomorrow().unwrap_or(today).max(from));
-    if until < from && problems.is_empty() {
+    let (from, until): (Option<Date>, Option<Date>) = (day("from"), day("until"));
+    if from.zip(until).is_some_and(|(from, until)| until < from) {
         problems.push(Problem::new("/until", "must not be before from"));
     }
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let from = from.unwrap_or(EARLIEST).max(EARLIEST);
+    // After every clock that runs ahead. What is over before the earliest day has nothing.
+    let until = until.unwrap_or_else(|| today.tomorrow().unwrap_or(today)).max(from);
     if problems.is_empty() { Ok((from, until)) } else { Err(Failure::Invalid(problems)) }
 }
 

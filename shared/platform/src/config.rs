@@ -33,7 +33,7 @@ pub struct Config {
     pub relist_after: Duration,
     /// `ERASURE_GRACE_SECONDS`: how long phones may learn that a pass to be erased is void. Default 259200.
     pub erasure_grace: Duration,
-    /// `WEBHOOK_QUEUE_URL`: what merchants' servers are to be told.
+    /// `WEBHOOK_QUEUE_URL`: what merchants' servers are to be told. Without it nobody is told.
     pub webhook_queue_url: Option<String>,
     /// `WEBHOOK_GIVE_UP_SECONDS`: how long a webhook that does not answer is tried. Default 259200.
     pub webhook_give_up: Duration,
