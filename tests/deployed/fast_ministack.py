@@ -6,7 +6,7 @@ from ministack.core import lambda_runtime
 
 # A function writes its line before it answers, so the wait is as long as that line takes; on a busy machine, a while. What is
 # missed is told with the function's next call, and of one that is called once, never.
-PATIENCE = {"first_line_wait": 0.25, "idle_confirm": 0.001, "hard_cap": 0.3}
+PATIENCE = {"first_line_wait": 0.25, "idle_confirm": 0.03, "hard_cap": 0.5}
 
 
 def impatient(drain):

@@ -25,7 +25,7 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1_000_000
 # With a tenth of room above what was measured when it was written: growth is to be noticed, not to be forbidden.
-BUDGETS = {"reads and writes": 7.0 * MB, "signs or keeps packages": 15.0 * MB}
+BUDGETS = {"reads and writes": 7.7 * MB, "signs or keeps packages": 15.6 * MB}
 ENVIRONMENT = {
     "TABLE_NAME": "passloop", "BUCKET_NAME": "passloop", "PUSH_QUEUE_URL": "http://127.0.0.1:9/push",
     "FOLLOW_UP_QUEUE_URL": "http://127.0.0.1:9/follow-up", "BATCH_QUEUE_URL": "http://127.0.0.1:9/batch",
