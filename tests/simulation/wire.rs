@@ -184,8 +184,10 @@ fn effect(world: &World, call: &Call) -> Response<Bytes> {
             if call.operation == "PUT" {
                 return world.bucket.put(path, call.request.headers(), call.request.body().clone());
             }
-            // Packages are a cache. A template is not: whoever cannot read it fails, for that reason.
-            let spoilt = match (world.dice.chance(weather.object_missing), world.dice.chance(weather.object_corrupt)) {
+            // Packages are a cache. A template is not: whoever cannot read it fails, for that reason, and more rarely.
+            let rarely = if path.contains("/templates/") { 0.1 } else { 1.0 };
+            let strikes = |chance: f64| world.dice.chance(chance * rarely);
+            let spoilt = match (strikes(weather.object_missing), strikes(weather.object_corrupt)) {
                 (true, _) => Spoilt::Missing,
                 (false, true) => *world.dice.pick(&[Spoilt::WrongByte, Spoilt::CutShort]),
                 (false, false) => Spoilt::No,
