@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::back_office::{CAMPAIGN, Issued, PASS_TYPE, two_offers};
 use crate::chance::Chance;
+use crate::package::Package;
 use crate::template_folder::TemplateFolder;
+use crate::world::{World, root_certificate};
 
 /// A request before it is twisted.
 #[derive(Debug, Clone)]
@@ -49,6 +51,20 @@ pub struct Target {
     pub pass: Issued,
     /// Its secret.
     pub token: String,
+}
+
+impl Target {
+    /// A world with its usual campaign, and a new pass of it.
+    pub async fn of(world: &World) -> Target {
+        let pass = world.back_office().issue("Ada").await;
+        let package = Package::open(&world.download(&pass).await.body, &root_certificate()).unwrap();
+        Target {
+            address: world.base().trim_start_matches("http://").to_owned(),
+            merchant_key: world.local().merchant_key().to_owned(),
+            token: package.text("authenticationToken").to_owned(),
+            pass,
+        }
+    }
 }
 
 /// How long one answer may take. A debug binary on a busy machine prepares a large campaign in a second or two.

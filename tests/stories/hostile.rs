@@ -2,20 +2,12 @@
 //! `cargo run -p passloop-tests --bin attack -- --requests 100000`.
 
 use passloop_tests::hostile::{Target, attack};
-use passloop_tests::package::Package;
-use passloop_tests::world::{World, root_certificate};
+use passloop_tests::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_answered_with_our_fault_or_not_at_all() {
     let world = World::new().await;
-    let pass = world.back_office().issue("Ada").await;
-    let package = Package::open(&world.download(&pass).await.body, &root_certificate()).unwrap();
-    let target = Target {
-        address: world.base().trim_start_matches("http://").to_owned(),
-        merchant_key: world.local().merchant_key().to_owned(),
-        token: package.text("authenticationToken").to_owned(),
-        pass,
-    };
+    let target = Target::of(&world).await;
     let statuses = attack(&target, 1500, 1).await.unwrap_or_else(|bad| panic!("{bad}"));
     // They come behind the first door, and are refused for every kind of reason.
     for status in [200, 400, 401, 404, 422] {

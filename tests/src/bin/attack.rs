@@ -1,12 +1,11 @@
 //! Sends twisted requests to a service of its own: `cargo run -p passloop-tests --bin attack -- --requests 100000 --seed 7`.
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a command of the tests")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command of the tests")]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use passloop_tests::hostile::{Target, attack};
-use passloop_tests::package::Package;
-use passloop_tests::world::{World, root_certificate};
+use passloop_tests::world::World;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,14 +19,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let world = World::new().await;
-    let pass = world.back_office().issue("Ada").await;
-    let package = Package::open(&world.download(&pass).await.body, &root_certificate()).unwrap();
-    let target = Target {
-        address: world.base().trim_start_matches("http://").to_owned(),
-        merchant_key: world.local().merchant_key().to_owned(),
-        token: package.text("authenticationToken").to_owned(),
-        pass,
-    };
+    let target = Target::of(&world).await;
     let begun = Instant::now();
     let outcome = attack(&target, requests, seed).await;
     world.end().await;
