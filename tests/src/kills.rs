@@ -17,20 +17,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use passloop_local::Clock;
-use passloop_local::apns::{RecordedPush, StandIn, StandInOptions};
-use passloop_local::certificates::make_chain;
+use passloop_local::apns::{RecordedPush, StandIn};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::answer::insisting;
-use crate::back_office::{BackOffice, PASS_TYPE, two_offers};
+use crate::back_office::{BackOffice, two_offers};
 use crate::chance::Chance;
 use crate::iphone::IPhone;
-use crate::process::Process;
+use crate::process::{Outside, Process};
 use crate::template_folder::TemplateFolder;
 use crate::till::Till;
-use crate::world::{PATIENCE, TEAM};
+use crate::world::PATIENCE;
 use book::Book;
 
 /// The campaign and its template. The program has a sample of its own besides.
@@ -134,22 +133,7 @@ pub async fn run(plan: Plan) -> Report {
 
 /// Certificates, APNs, the service's first start, the template and the campaign.
 async fn open(plan: &Plan, directory: &Path) -> (Process, Town) {
-    let identities = directory.join("identities");
-    let files = make_chain(PASS_TYPE, TEAM).unwrap().write(&identities).unwrap();
-    let apns = StandIn::start(StandInOptions {
-        certificates_dir: directory.join("apns"),
-        client_roots_pem: std::fs::read(&files.root).unwrap(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        clock: Arc::new(jiff::Timestamp::now),
-    })
-    .await
-    .unwrap();
-    let variables = [
-        ("SIGNING_IDENTITIES", format!("file:{}", identities.display())),
-        ("APNS_ENDPOINT", apns.endpoint()),
-        ("APNS_CA_FILE", apns.ca_path().display().to_string()),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+    let Outside { apns, root, variables } = Outside::open(directory).await;
     let arguments: Vec<&str> = plan.arguments.iter().map(String::as_str).collect();
     let service = Process::start(&plan.program, &arguments, directory, variables).await;
     let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -157,16 +141,8 @@ async fn open(plan: &Plan, directory: &Path) -> (Process, Town) {
     let office = BackOffice::new(&http, &base, &merchant_key);
     office.put_template(BAKERY, &TemplateFolder::coupon()).await.expect(201);
     office.put_campaign(BAKERY, &campaign("Welcome")).await.expect(201);
-    let town = Town {
-        http,
-        base,
-        office,
-        merchant_key,
-        apns,
-        root: files.root,
-        book: Book::default(),
-        closing: AtomicBool::new(false),
-    };
+    let town =
+        Town { http, base, office, merchant_key, apns, root, book: Book::default(), closing: AtomicBool::new(false) };
     (service, town)
 }
 

@@ -5,12 +5,51 @@ use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use passloop_local::apns::{StandIn, StandInOptions};
+use passloop_local::certificates::make_chain;
 use serde_json::Value;
+
+use crate::back_office::PASS_TYPE;
+use crate::world::TEAM;
 
 /// How long a start may take. A debug binary on a busy machine needs a second or two; the first makes RSA keys.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// What stays when the program is killed: an APNs, and the certificates that it and phones trust.
+pub struct Outside {
+    /// Where pushes go.
+    pub apns: StandIn,
+    /// The root that packages chain to.
+    pub root: PathBuf,
+    /// What tells the program of both.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Outside {
+    /// Makes both below `directory`.
+    pub async fn open(directory: &Path) -> Outside {
+        let identities = directory.join("identities");
+        let files = make_chain(PASS_TYPE, TEAM).unwrap().write(&identities).unwrap();
+        let apns = StandIn::start(StandInOptions {
+            certificates_dir: directory.join("apns"),
+            client_roots_pem: std::fs::read(&files.root).unwrap(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            clock: Arc::new(jiff::Timestamp::now),
+        })
+        .await
+        .unwrap();
+        let variables = [
+            ("SIGNING_IDENTITIES", format!("file:{}", identities.display())),
+            ("APNS_ENDPOINT", apns.endpoint()),
+            ("APNS_CA_FILE", apns.ca_path().display().to_string()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        Outside { apns, root: files.root, variables }
+    }
+}
 
 /// `passloop`, with its data directory and its address. Dropped, it is killed.
 #[derive(Debug)]

@@ -9,18 +9,15 @@
 use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use passloop_local::apns::{StandIn, StandInOptions};
-use passloop_local::certificates::make_chain;
+use passloop_local::apns::StandIn;
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, PASS_TYPE, two_offers};
-use passloop_tests::process::Process;
+use passloop_tests::process::{Outside, Process};
 use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::web_service::{Registration, WebService};
-use passloop_tests::world::TEAM;
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -139,21 +136,7 @@ async fn run(passes: usize, waves: usize) -> ExitCode {
 
 impl Soak {
     async fn open(directory: &Path) -> Soak {
-        let files = make_chain(PASS_TYPE, TEAM).unwrap().write(&directory.join("identities")).unwrap();
-        let apns = StandIn::start(StandInOptions {
-            certificates_dir: directory.join("apns"),
-            client_roots_pem: std::fs::read(&files.root).unwrap(),
-            listen: ([127, 0, 0, 1], 0).into(),
-            clock: Arc::new(jiff::Timestamp::now),
-        })
-        .await
-        .unwrap();
-        let variables = [
-            ("SIGNING_IDENTITIES", format!("file:{}", directory.join("identities").display())),
-            ("APNS_ENDPOINT", apns.endpoint()),
-            ("APNS_CA_FILE", apns.ca_path().display().to_string()),
-        ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        let Outside { apns, variables, .. } = Outside::open(directory).await;
         let program = std::env::current_exe().unwrap();
         let service = Process::start(&program, &["passloop"], directory, variables).await;
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
