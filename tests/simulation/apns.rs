@@ -28,8 +28,11 @@ use crate::world::World;
 /// How often in a row APNs holds on to an outdated mark.
 const OUTDATED_AT_MOST: u32 = 3;
 
-/// Tries of one push (reference 2.4: "at most ~5 tries in ~1 h").
-const TRIES: u32 = 5;
+/// Milliseconds in which clocks do not tell which came first (`weather.skew`). Of such a mark APNs does not tell twice.
+const DOUBTFUL: u64 = 5_000;
+
+/// Tries of one push: five in about an hour (reference 2.4), and three in the two days after it, for an outage.
+const TRIES: u32 = 8;
 
 /// A push token, as APNs knows it.
 struct Token {
@@ -38,6 +41,8 @@ struct Token {
     /// days" (reference 2.4).
     gone: Option<(Timestamp, Instant)>,
     outdated: u32,
+    /// It was told once that it is gone since about the time of its registration.
+    doubted: bool,
     /// Pushes that were not accepted.
     refused: u32,
 }
@@ -77,7 +82,10 @@ impl Peer {
 
     /// A phone listens to a token from now on.
     pub(crate) fn listens(&self, token: &str, phone: &Arc<Phone>) {
-        self.tokens().insert(token.to_owned(), Token { phone: Arc::clone(phone), gone: None, outdated: 0, refused: 0 });
+        self.tokens().insert(
+            token.to_owned(),
+            Token { phone: Arc::clone(phone), gone: None, outdated: 0, doubted: false, refused: 0 },
+        );
     }
 
     /// Nobody listens to it any more; APNs will say so after a while.
@@ -87,7 +95,7 @@ impl Peer {
         }
     }
 
-    /// A push to this token may not be accepted. After five tries the service gives up (reference 2.4), and the phone has
+    /// A push to this token may not be accepted. After eight tries the service gives up, and the phone has
     /// to ask by itself.
     fn refuses(&self, token: &str) {
         if let Some(known) = self.tokens().get_mut(token) {
@@ -214,7 +222,9 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
         if known.refused >= TRIES {
             known.phone.missed_a_push();
         }
-        let before = SignedDuration::from_millis(world.dice.between(1, 100_000) as i64);
+        let before =
+            SignedDuration::from_millis(world.dice.between(u64::from(known.doubted) * DOUBTFUL + 1, 100_000) as i64);
+        known.doubted |= before.as_millis() <= i128::from(DOUBTFUL);
         return Reply::Refused(410, "Unregistered", Some(registered - before));
     }
     known.outdated = 0;

@@ -234,8 +234,8 @@ impl Phone {
         contents.to_list = true;
         self.list(contents).await;
         if had_tag {
-            // The tag may hide the new pass, so it is fetched besides.
-            contents.to_fetch.remove(serial);
+            // The tag may hide the new pass, so it is fetched besides, now or when that is possible.
+            contents.to_fetch.insert(serial.to_owned());
             self.fetch(contents, serial, Cause::Other).await;
         }
         self.fetch_listed(contents).await;

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use passkit::identifiers::PassIdentity;
 use passloop_tests::back_office::PASS_TYPE;
 use passloop_tests::world::{PATIENCE, World};
+use platform::store::{Intent, IntentProgress, Step};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,5 +75,32 @@ async fn everything_answered_is_still_there_after_a_restart() {
     assert_eq!(friend.pass(&pass.serial).manifest, phone.pass(&pass.serial).manifest);
     phone.was_content();
     friend.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_at_one_place_of_a_walk_one_goes_on() {
+    // The queue delivers twice, and the sweep sends again what takes long (design 3): two walks side by side would push
+    // every phone of a campaign twice.
+    let world = World::new().await;
+    let (pass, _) = world.customer("Ada").await;
+    let app = world.local().app();
+    let identity =
+        PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
+    let later = world.now() + Duration::from_secs(3600);
+    let begun = Intent::new(later, Step::Push { identity, shown: 1 }, world.now()).unwrap();
+    app.store.add_intents(std::slice::from_ref(&begun)).await.unwrap();
+    let reach = async |from: &Intent, place: &str| {
+        app.store.progress(from, IntentProgress::Reached(place.to_owned(), world.now()), None, &[]).await.unwrap()
+    };
+    let first = reach(&begun, "DEVICE#1").await.expect("the first goes on");
+    assert!(reach(&begun, "DEVICE#1").await.is_none(), "the second went on beside it");
+    let further = reach(&first, "DEVICE#2").await.expect("it goes on");
+    assert!(reach(&first, "DEVICE#2").await.is_none(), "the second went on from there");
+    let kept = app.store.intent(&begun.key).await.unwrap().unwrap();
+    assert_eq!((&kept.cursor, kept.sent), (&further.cursor, Some(world.now())));
+    app.store.done(&further).await.unwrap();
+    assert!(reach(&further, "DEVICE#3").await.is_none(), "what was done came back");
+    assert!(app.store.intent(&begun.key).await.unwrap().is_none());
     world.end().await;
 }

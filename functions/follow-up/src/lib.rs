@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use passkit::identifiers::PassIdentity;
 use platform::{
     App, Fault, Function, Handler, erasing, queues, random, scheduled,
-    store::{ATTEMPTS, Change, Event, EventKind, Intent, IntentProgress, Step, Written},
+    store::{ATTEMPTS, Change, Event, EventKind, Intent, Step, Written},
     webhooks,
 };
 
@@ -57,7 +57,7 @@ async fn next_offer(
 ) -> Result<(), Fault> {
     for _ in 0..ATTEMPTS {
         let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
-            return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+            return app.store.done(intent).await;
         };
         let done = Some(&intent.key);
         let written = match stored.pass.next_offer(&campaign.campaign, due, random::barcode()?, now) {
@@ -73,7 +73,7 @@ async fn next_offer(
                 written
             }
             NextOffer::Finished(pass) => app.store.change(&stored, &pass, Change { done, ..Change::default() }).await?,
-            NextOffer::Superseded => return app.store.progress(intent, IntentProgress::Done, None, &[]).await,
+            NextOffer::Superseded => return app.store.done(intent).await,
             NextOffer::NotBefore(_) => return send_again(app, intent.clone(), now).await,
         };
         match written {

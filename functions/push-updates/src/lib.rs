@@ -30,11 +30,17 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         app.queues.send_after_commit(std::slice::from_ref(&intent), now).await;
         return Ok(());
     }
+    // The sweep sends again what takes long, and SQS may deliver twice: one walk is enough.
+    if queues::is_late(message, &intent)? {
+        return Ok(());
+    }
     match &intent.step {
         Step::Push { identity, shown } => push(app, &intent, identity, *shown, now).await,
-        Step::PushAgain { identity, shown, devices, attempt, reminder } => {
-            let again = Again { identity, shown: *shown, devices, attempt: *attempt, reminder: *reminder };
-            push_again(app, &intent, again, now).await
+        Step::PushAgain { identity, shown, devices, attempt, reminder, doubted } => {
+            let again = Again { identity, shown: *shown, devices };
+            let round =
+                Round { attempt: *attempt, reminder: *reminder, doubted: *doubted, progress: IntentProgress::Done };
+            push_again(app, &intent, again, round, now).await
         }
         Step::PushUnfetched { identity, shown, reminder } => {
             push_unfetched(app, &intent, (identity, *shown, *reminder), now).await
@@ -70,7 +76,7 @@ async fn newest(app: &App, identity: &PassIdentity, shown: u64) -> Result<Option
 
 async fn push(app: &App, intent: &Intent, identity: &PassIdentity, shown: u64, now: Timestamp) -> Result<(), Fault> {
     let Some(pass) = newest(app, identity, shown).await? else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     push_page(app, intent, &pass, 1, now).await
 }
@@ -78,8 +84,16 @@ async fn push(app: &App, intent: &Intent, identity: &PassIdentity, shown: u64, n
 /// Tells one page of the devices that carry a pass; the pages after it in further rounds.
 async fn push_page(app: &App, intent: &Intent, pass: &Pass, reminder: u32, now: Timestamp) -> Result<(), Fault> {
     let (registrations, next) = app.store.registrations(&pass.identity, intent.cursor.as_deref(), PAGE).await?;
-    let progress = next.map_or(IntentProgress::Done, IntentProgress::Reached);
-    tell(app, intent, pass, registrations, Round { attempt: 1, reminder: Some(reminder), progress }, now).await
+    let progress = next.map_or(IntentProgress::Done, |place| IntentProgress::Reached(place, now));
+    tell(
+        app,
+        intent,
+        pass,
+        registrations,
+        Round { attempt: 1, reminder: Some(reminder), doubted: false, progress },
+        now,
+    )
+    .await
 }
 
 /// Tells the devices of a pass once more, unless it was fetched or shows something newer.
@@ -96,7 +110,7 @@ async fn push_unfetched(
             return push_page(app, intent, &pass, reminder + 1, now).await;
         }
     }
-    app.store.progress(intent, IntentProgress::Done, None, &[]).await
+    app.store.done(intent).await
 }
 
 /// Devices to be told again.
@@ -104,16 +118,13 @@ struct Again<'a> {
     identity: &'a PassIdentity,
     shown: u64,
     devices: &'a [DeviceLibraryIdentifier],
-    attempt: u32,
-    reminder: Option<u32>,
 }
 
-async fn push_again(app: &App, intent: &Intent, again: Again<'_>, now: Timestamp) -> Result<(), Fault> {
+async fn push_again(app: &App, intent: &Intent, again: Again<'_>, round: Round, now: Timestamp) -> Result<(), Fault> {
     let Some(pass) = newest(app, again.identity, again.shown).await? else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     let registrations = app.store.registrations_of(again.identity, again.devices).await?;
-    let round = Round { attempt: again.attempt, reminder: again.reminder, progress: IntentProgress::Done };
     tell(app, intent, &pass, registrations, round, now).await
 }
 
@@ -122,6 +133,8 @@ struct Round {
     attempt: u32,
     /// Which reminder follows if nobody fetches; none: none does.
     reminder: Option<u32>,
+    /// Whether APNs called these devices gone before, since about the time of their registration.
+    doubted: bool,
     progress: IntentProgress,
 }
 
@@ -134,17 +147,15 @@ async fn tell(
     round: Round,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let mut sent = pushing::push(app, pass, registrations, round.attempt, now).await?;
+    let mut sent = pushing::push(app, pass, registrations, round.doubted, now).await?;
     let mut then = sent.try_again(pass, round.attempt, round.reminder, now)?;
     let event = sent.event(pass.version, now).map(|event| (&pass.identity, event));
-    let goes_on = matches!(round.progress, IntentProgress::Reached(_));
+    let goes_on = matches!(round.progress, IntentProgress::Reached(..));
     if let Some(reminder) = round.reminder.filter(|_| !goes_on) {
         then.extend(sent.remind(app, pass, reminder, now)?);
     }
-    app.store.progress(intent, round.progress, event, &then).await?;
-    if goes_on {
-        then.push(intent.clone());
-    }
+    let next = app.store.progress(intent, round.progress, event, &then).await?;
+    then.extend(next);
     app.queues.send_after_commit(&then, now).await;
     Ok(())
 }
@@ -188,11 +199,9 @@ async fn push_campaign(
             break;
         }
     }
-    let goes_on = cursor.is_some();
-    go_on(app, intent, cursor.map_or(IntentProgress::Done, IntentProgress::Reached), &then).await?;
-    if goes_on {
-        then.push(intent.clone());
-    }
+    let progress = cursor.map_or(IntentProgress::Done, |place| IntentProgress::Reached(place, now));
+    let next = go_on(app, intent, progress, &then).await?;
+    then.extend(next);
     app.queues.send_after_commit(&then, now).await;
     Ok(())
 }
@@ -222,7 +231,7 @@ async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec
         if more.is_some() {
             return Intent::new(now, Step::push(&pass), now).map(|intent| vec![intent]);
         }
-        let mut sent = pushing::push(app, &pass, registrations, 1, now).await?;
+        let mut sent = pushing::push(app, &pass, registrations, false, now).await?;
         sent.try_again(&pass, 1, None, now)
     });
     let told: Vec<Vec<Intent>> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
@@ -230,7 +239,8 @@ async fn tell_passes(app: &App, passes: Vec<Pass>, now: Timestamp) -> Result<Vec
 }
 
 /// Writes what follows before the intent moves on, so that nothing is skipped: a transaction holds a hundred writes.
-async fn go_on(app: &App, intent: &Intent, progress: IntentProgress, then: &[Intent]) -> Result<(), Fault> {
+/// Answers the intent's next round, if it is this worker's to send.
+async fn go_on(app: &App, intent: &Intent, progress: IntentProgress, then: &[Intent]) -> Result<Option<Intent>, Fault> {
     for some in then.chunks(FOLLOWING) {
         app.store.add_intents(some).await?;
     }

@@ -101,6 +101,12 @@ impl BatchFiles {
         Ok(Some(Piece { bytes, whole, e_tag }))
     }
 
+    /// Forgets the rows, which hold holders' data, once they are worked.
+    pub async fn forget_input(&self, batch: &Batch) -> Result<(), Fault> {
+        let request = self.client().delete_object().bucket(&self.bucket).key(input_object(batch));
+        request.send().await.map_err(|error| Fault::new("forgetting the rows of a batch (S3)", error)).map(|_| ())
+    }
+
     /// Keeps the answers of one chunk.
     pub async fn put_results(&self, object: &str, lines: Vec<u8>) -> Result<(), Fault> {
         let request = self.client().put_object().bucket(&self.bucket).key(object).content_type("application/x-ndjson");

@@ -50,7 +50,7 @@ pub async fn chunk(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
     let Step::Batch { merchant_id, batch_id } = &intent.step else { return Ok(()) };
     let stored = app.store.batch(merchant_id, batch_id).await?.filter(|stored| stored.batch.is_at_work());
     let Some(mut stored) = stored else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     let worked = work(app, &stored.batch, now).await?;
     let chunk = keep(app, &stored.batch, &worked).await?;
@@ -59,13 +59,15 @@ pub async fn chunk(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
         let after = advanced(&stored.batch, &worked, now);
         let goes_on = after.is_at_work();
         let reached = after.offset.to_string();
-        // For the sweep: a message is on its way, so that there are not two.
-        let next = Intent { sent: Some(now), cursor: Some(reached.clone()), ..intent.clone() };
-        let progress = if goes_on { IntentProgress::Reached(reached) } else { IntentProgress::Done };
-        let change = BatchChange { chunk: chunk.as_ref(), progress: Some((&next, progress)), ..BatchChange::default() };
+        let next = intent.reached(reached.clone(), now);
+        let progress = if goes_on { IntentProgress::Reached(reached, now) } else { IntentProgress::Done };
+        let change =
+            BatchChange { chunk: chunk.as_ref(), progress: Some((intent, progress)), ..BatchChange::default() };
         if app.store.change_batch(&stored, &after, change).await? == BatchWritten::Done {
             if goes_on {
                 app.queues.send_after_commit(std::slice::from_ref(&next), now).await;
+            } else if let Err(fault) = app.batch_files.forget_input(&after).await {
+                tracing::warn!(fault = fault.chain(), "the rows of a batch stay until the bucket's rule removes them");
             }
             return Ok(());
         }

@@ -80,7 +80,7 @@ async fn webhooks_wait(app: &App, pass: &Pass, until: Timestamp, now: Timestamp)
 pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     let Step::Erase { identity, until, looks } = &intent.step else { return Ok(()) };
     let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     let pass = &stored.pass;
     let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign).await?;
@@ -121,13 +121,14 @@ pub async fn again(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
         return go_on(app, intent, now).await;
     }
     app.packages.forget(identity).await?;
-    app.store.progress(intent, IntentProgress::Done, None, &[]).await
+    app.store.done(intent).await
 }
 
 /// Another round, in another message.
 async fn go_on(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
-    app.store.progress(intent, IntentProgress::Reached("begun".to_owned()), None, &[]).await?;
-    app.queues.send_after_commit(std::slice::from_ref(intent), now).await;
+    let begun = IntentProgress::Reached("begun".to_owned(), now);
+    let next = app.store.progress(intent, begun, None, &[]).await?;
+    app.queues.send_after_commit(next.as_slice(), now).await;
     Ok(())
 }
 
@@ -154,11 +155,11 @@ pub async fn look(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         let found = found.filter(|(stored, _)| stored.pass.erasing_since.is_none());
         let found = found.filter(|(_, campaign)| campaign.campaign.retention_since == Some(*since));
         let Some((stored, campaign)) = found else {
-            return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+            return app.store.done(intent).await;
         };
         if stored.pass.erase_at(&campaign.campaign)?.is_none_or(|at| now < at) {
             let then: Vec<_> = first_look(&stored.pass, &campaign.campaign, now)?.into_iter().collect();
-            return app.store.progress(intent, IntentProgress::Done, None, &then).await;
+            return app.store.progress(intent, IntentProgress::Done, None, &then).await.map(|_| ());
         }
         match begin(app, &stored, &campaign.campaign, Some(&intent.key), now).await? {
             Written::Done => return Ok(()),
@@ -181,7 +182,7 @@ pub async fn look_at_campaign(app: &App, intent: &Intent, now: Timestamp) -> Res
     let Step::RetainCampaign { merchant_id, campaign_id, since } = &intent.step else { return Ok(()) };
     let campaign = app.store.campaign(merchant_id, campaign_id).await?;
     let Some(campaign) = campaign.filter(|campaign| campaign.campaign.retention_since == Some(*since)) else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     let mut place = intent.cursor.clone();
     let mut then = Vec::new();
@@ -198,11 +199,8 @@ pub async fn look_at_campaign(app: &App, intent: &Intent, now: Timestamp) -> Res
     for some in then.chunks(FOLLOWING) {
         app.store.add_intents(some).await?;
     }
-    let goes_on = place.is_some();
-    app.store.progress(intent, place.map_or(IntentProgress::Done, IntentProgress::Reached), None, &[]).await?;
-    if goes_on {
-        then.push(intent.clone());
-    }
+    let progress = place.map_or(IntentProgress::Done, |place| IntentProgress::Reached(place, now));
+    then.extend(app.store.progress(intent, progress, None, &[]).await?);
     app.queues.send_after_commit(&then, now).await;
     Ok(())
 }

@@ -180,6 +180,10 @@ impl Fields {
         let members = std::mem::take(&mut self.members);
         let mut all = Vec::new();
         for (name, value) in members {
+            if value.is_null() {
+                self.wrong(&name, "must be an object");
+                continue;
+            }
             let path = pointer(&self.path, &name);
             if let Some(one) = self.nested(path, value, &mut read) {
                 all.push((name, one));

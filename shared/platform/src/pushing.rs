@@ -23,19 +23,18 @@ use crate::{
 const IN_FLIGHT: usize = 256;
 /// How long APNs keeps a push for a phone that is off: a pass that changed is worth telling for days.
 const KEPT_BY_APNS: SignedDuration = SignedDuration::from_hours(3 * 24);
-/// Tries of one push, the first included.
-const TRIES: u32 = 5;
-/// Waits before the second to fifth try, in seconds: five tries in about an hour (reference, 2.4).
-const WAITS: [u32; 4] = [5, 60, 600, 2400];
+/// Waits before the second and each further try of a push, in seconds: five tries in about an hour (reference, 2.4), and,
+/// since an outage may last longer and the phone knows nothing of it, three more while APNs would have kept the push.
+const WAITS: [u32; 7] = [5, 60, 600, 2400, 7200, 43_200, 129_600];
 /// Waits, in seconds, before what nobody fetched is pushed a second and a third time more; the first comes after
 /// `RELIST_AFTER_SECONDS`, when the list names it again. Wallet scores how often passes of a type are pushed (reference,
 /// 1.7): with one pass of the type, a push less than 7200 seconds after the one before raises the score, one later lowers
 /// it. So of the three at most the first raises it, once for each version.
 const REMINDERS: [u32; 2] = [7200, 43_200];
 /// The longest wait that an answer of APNs can ask for, in seconds.
-const LONGEST_WAIT: u32 = 3600;
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How far APNs' clock and those of functions may be apart.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(1);
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 /// The metric of pushes that are not tried again.
 const LOST: &str = "PushesLost";
 
@@ -49,12 +48,21 @@ pub struct Sent {
     /// Devices of kinds that APNs does not know; nothing was sent.
     pub elsewhere: u32,
     /// Devices to be told again.
-    /// With the pause that APNs asked for, if it did.
-    pub again: Vec<(DeviceLibraryIdentifier, Duration)>,
+    pub again: Vec<Again>,
     /// Given up, or refused for a fault of ours.
     pub lost: u32,
     /// What became of pushes to WalletPasses.
     android: Android,
+}
+
+/// A device to be told again.
+#[derive(Debug)]
+pub struct Again {
+    device: DeviceLibraryIdentifier,
+    /// The pause that APNs asked for, if it did.
+    wait: Duration,
+    /// Whether APNs said that it is gone, at about the time at which it registered.
+    doubted: bool,
 }
 
 /// What became of pushes to WalletPasses. None of it says anything of iPhones.
@@ -102,28 +110,30 @@ impl Sent {
         reminder: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<Intent>, Fault> {
-        let wait = WAITS.get(attempt as usize - 1).filter(|_| attempt < TRIES);
-        let Some(&wait) = wait else {
+        let Some(&wait) = WAITS.get(attempt as usize - 1) else {
             self.give_up(attempt, now);
             return Ok(Vec::new());
         };
-        // Apart, and without a reminder: what Android's server does is nothing to iPhones.
-        let android = std::mem::take(&mut self.android.again);
-        let android = (android, Duration::from_secs(wait.into()), None);
         let usual = Duration::from_secs(wait.into());
-        let (longer, soon): (Vec<_>, Vec<_>) = self.again.iter().cloned().partition(|again| again.1 > usual);
-        let longest = longer.iter().map(|again| again.1).max().unwrap_or_default();
-        let without_wait = |group: Vec<(DeviceLibraryIdentifier, Duration)>| -> Vec<DeviceLibraryIdentifier> {
-            group.into_iter().map(|(device, _)| device).collect()
+        let asked = |again: &Again| again.wait.min(LONGEST_WAIT);
+        let longest = self.again.iter().map(asked).max().unwrap_or_default();
+        let devices = |belongs: &dyn Fn(&Again) -> bool| -> Vec<DeviceLibraryIdentifier> {
+            self.again.iter().filter(|again| belongs(again)).map(|again| again.device.clone()).collect()
         };
-        let groups = [(without_wait(soon), usual, reminder), (without_wait(longer), longest, reminder), android];
+        let groups = [
+            (devices(&|again| !again.doubted && asked(again) <= usual), usual, reminder, false),
+            (devices(&|again| !again.doubted && asked(again) > usual), longest, reminder, false),
+            (devices(&|again| again.doubted), usual, reminder, true),
+            // Apart, and without a reminder: what Android's server does is nothing to iPhones.
+            (std::mem::take(&mut self.android.again), usual, None, false),
+        ];
         let waiting = groups.into_iter().filter(|(group, ..)| !group.is_empty());
-        let intents = waiting.map(|(devices, wait, reminder)| {
-            let wait = u32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let intents = waiting.map(|(devices, wait, reminder, doubted)| {
+            let wait = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
             // Up to a quarter more, so that those refused together do not come back together.
             let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
             let (identity, shown) = (pass.identity.clone(), pass.shown);
-            Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1, reminder }, now)
+            Intent::new(due, Step::PushAgain { identity, shown, devices, attempt: attempt + 1, reminder, doubted }, now)
         });
         intents.collect()
     }
@@ -169,26 +179,29 @@ enum Verdict {
     Gone,
     /// Its device registered again since.
     Alive,
+    /// It registered at about the same time.
+    Doubted,
 }
 
-/// Apple: stop, "unless the device re-registered after timestamp". What happened within a minute of each other is in no
-/// certain order, for APNs' clock and ours are two: then another try tells, and the last one ends the registration.
-fn verdict(registered_at: Timestamp, since: Option<Timestamp>, attempt: u32) -> Verdict {
+/// Apple: stop, "unless the device re-registered after timestamp". What happened within seconds of each other is in no
+/// certain order, for APNs' clock and ours are two: then APNs is asked once more, and believed.
+fn verdict(registered_at: Timestamp, since: Option<Timestamp>, doubted: bool) -> Verdict {
     match since {
         Some(since) if registered_at > since => Verdict::Alive,
-        Some(since) if since.duration_since(registered_at) < CLOCKS_APART && attempt < TRIES => Verdict::Alive,
+        Some(since) if since.duration_since(registered_at) < CLOCKS_APART && !doubted => Verdict::Doubted,
         Some(_) | None => Verdict::Gone,
     }
 }
 
-/// Pushes to one page of devices that carry a pass, for the `attempt`th time, to iPhones and, where that is set, to
-/// WalletPasses side by side: the failures of the one are none of the other. One bad token never stops the others; a refusal of our certificate or topic
-/// stops everything and is a fault, so that the message comes back when it is mended.
+/// Pushes to one page of devices that carry a pass, to iPhones and, where that is set, to WalletPasses side by side: the
+/// failures of the one are none of the other. `doubted`: APNs called them gone before, since about the time of their
+/// registration. One bad token never stops the others; a refusal of our certificate or topic stops everything and is a
+/// fault, so that the message comes back when it is mended.
 pub async fn push(
     app: &App,
     pass: &Pass,
     registrations: Vec<Registration>,
-    attempt: u32,
+    doubted: bool,
     now: Timestamp,
 ) -> Result<Sent, Fault> {
     let (apple, others): (Vec<_>, Vec<_>) =
@@ -198,7 +211,7 @@ pub async fn push(
     });
     let android_devices = android.len();
     let (sent, android) =
-        tokio::join!(push_apple(app, pass, apple, attempt, now), push_android(app, pass, &android, now));
+        tokio::join!(push_apple(app, pass, apple, doubted, now), push_android(app, pass, &android, now));
     let mut sent = sent?;
     sent.elsewhere = u32::try_from(elsewhere.len()).unwrap_or(u32::MAX);
     sent.android = android.unwrap_or_else(|fault| {
@@ -250,7 +263,7 @@ async fn push_apple(
     app: &App,
     pass: &Pass,
     apple: Vec<Registration>,
-    attempt: u32,
+    doubted: bool,
     now: Timestamp,
 ) -> Result<Sent, Fault> {
     let topic = &pass.identity.pass_type_identifier;
@@ -280,11 +293,12 @@ async fn push_apple(
                 false
             }
             PushOutcome::Unregistered { since } => {
-                let verdict = verdict(registration.registered_at, since, attempt);
+                let verdict = verdict(registration.registered_at, since, doubted);
                 tracing::info!(topic = %topic, ?verdict, "push: unregistered");
-                if verdict == Verdict::Alive {
+                if verdict != Verdict::Gone {
                     // It has not been told: to APNs it is still the device that left.
-                    sent.again.push((registration.device.clone(), Duration::ZERO));
+                    let doubted = verdict == Verdict::Doubted;
+                    sent.again.push(Again { device: registration.device.clone(), wait: Duration::ZERO, doubted });
                 }
                 verdict == Verdict::Gone
             }
@@ -294,7 +308,8 @@ async fn push_apple(
             }
             PushOutcome::Retry { reason, after } => {
                 tracing::warn!(topic = %topic, %reason, "push: to be tried again");
-                sent.again.push((registration.device.clone(), after.unwrap_or_default()));
+                let (device, wait) = (registration.device.clone(), after.unwrap_or_default());
+                sent.again.push(Again { device, wait, doubted: false });
                 false
             }
             PushOutcome::Defect { reason } => {
@@ -354,17 +369,17 @@ mod tests {
     #[test]
     fn a_410_ends_what_is_not_newer_and_doubts_what_is_about_as_old() {
         let registered: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        for (since, attempt, verdict_is) in [
-            (None, 1, Verdict::Gone),
-            (Some("2026-11-23T11:59:59.999Z"), 1, Verdict::Alive),
-            (Some("2026-11-23T11:00:00Z"), TRIES, Verdict::Alive),
-            (Some("2026-11-23T12:00:00Z"), 1, Verdict::Alive),
-            (Some("2026-11-23T12:00:59.999Z"), TRIES - 1, Verdict::Alive),
-            (Some("2026-11-23T12:00:59.999Z"), TRIES, Verdict::Gone),
-            (Some("2026-11-23T12:01:00Z"), 1, Verdict::Gone),
+        for (since, doubted, verdict_is) in [
+            (None, false, Verdict::Gone),
+            (Some("2026-11-23T11:59:59.999Z"), false, Verdict::Alive),
+            (Some("2026-11-23T11:00:00Z"), true, Verdict::Alive),
+            (Some("2026-11-23T12:00:00Z"), false, Verdict::Doubted),
+            (Some("2026-11-23T12:00:04.999Z"), false, Verdict::Doubted),
+            (Some("2026-11-23T12:00:04.999Z"), true, Verdict::Gone),
+            (Some("2026-11-23T12:00:05Z"), false, Verdict::Gone),
         ] {
-            let told = verdict(registered, since.map(|since| since.parse().unwrap()), attempt);
-            assert_eq!(told, verdict_is, "{since:?}, try {attempt}");
+            let told = verdict(registered, since.map(|since| since.parse().unwrap()), doubted);
+            assert_eq!(told, verdict_is, "{since:?}, doubted: {doubted}");
         }
     }
 }

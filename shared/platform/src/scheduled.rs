@@ -60,7 +60,7 @@ pub async fn edge(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         };
         let stored = stored.filter(|stored| stored.update.state == expected && stored.update.occurrence == *occurrence);
         let Some(stored) = stored else {
-            return app.store.progress(intent, crate::store::IntentProgress::Done, None, &[]).await;
+            return app.store.done(intent).await;
         };
         let (wanted, next) = match edge {
             // It was to be on for a time that is over: what comes next is another repetition, if there is one.

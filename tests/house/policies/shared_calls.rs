@@ -33,10 +33,11 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.campaign",
             "store.change_batch",
             "store.issue_several",
-            "store.progress",
+            "store.done",
             "store.were_issued",
             "batch_files.input",
             "batch_files.put_results",
+            "batch_files.forget_input",
             "shared issuing.make",
             "webhooks.news",
             "queues.send FollowUpQueue",
@@ -55,7 +56,7 @@ const SHARED_CALLS: &[SharedCall] = &[
         "edge",
         &[
             "store.update",
-            "store.progress",
+            "store.done",
             "store.campaign",
             "store.pass_and_campaign",
             "store.carry_out",
@@ -95,6 +96,7 @@ const SHARED_CALLS: &[SharedCall] = &[
         &[
             "store.pass_and_campaign",
             "store.registrations",
+            "store.done",
             "store.progress",
             "store.forget",
             "store.finish_erasure",
@@ -109,6 +111,7 @@ const SHARED_CALLS: &[SharedCall] = &[
         "spread",
         &[
             "store.webhooks",
+            "store.done",
             "store.progress",
             "store.pass",
             "store.telling",
@@ -118,15 +121,20 @@ const SHARED_CALLS: &[SharedCall] = &[
             "queues.send WebhookQueue",
         ],
     ),
-    shared("telling", "one", &["store.webhook", "store.progress"]),
+    shared("telling", "one", &["store.webhook", "store.done"]),
     shared("telling", "all_told", &["store.webhooks", "store.telling", "store.events"]),
     shared("telling", "post", &[]),
-    shared("erasing", "again", &["store.forget", "store.progress", "packages.forget", "queues.send FollowUpQueue"]),
+    shared(
+        "erasing",
+        "again",
+        &["store.forget", "store.done", "store.progress", "packages.forget", "queues.send FollowUpQueue"],
+    ),
     shared(
         "erasing",
         "look",
         &[
             "store.pass_and_campaign",
+            "store.done",
             "store.progress",
             "store.registrations",
             "store.begin_erasure",
@@ -155,6 +163,7 @@ const BATCH_FILE_CALLS: &[(&str, &[(&str, &str)])] = &[
     // As with packages: what is not there is 403 for whoever may not list.
     ("input", &[("s3:GetObject", BATCHES), ("s3:ListBucket", "!GetAtt Bucket.Arn")]),
     ("put_results", &[("s3:PutObject", BATCHES)]),
+    ("forget_input", &[("s3:DeleteObject", BATCHES)]),
     ("results_url", &[("s3:GetObject", BATCHES)]),
 ];
 

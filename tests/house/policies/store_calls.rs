@@ -57,6 +57,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("count_registrations", (&[QUERY], &["PASS#*"]), NOTHING),
     call("counts", (&[QUERY, GET], &["PASS#*", "LINK#*"]), NOTHING),
     call("diagnose", (&[BATCH], &["PASS#*"]), (&[PUT], &["PASS#*"])),
+    call("done", NOTHING, (&[DELETE], &["DUE#*"])),
     call("due", (&[QUERY], &["DUE#*"]), NOTHING),
     call("dead_letters", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
     call("delete_webhook", NOTHING, (&[DELETE], &["WEBHOOKS#*"])),

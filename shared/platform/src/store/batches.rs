@@ -256,8 +256,8 @@ impl Transaction {
         match change.progress {
             None => {}
             Some((intent, IntentProgress::Done)) => self.delete(&intent.key.to_key(), Condition::none())?,
-            Some((intent, IntentProgress::Reached(cursor))) => {
-                let item = IntentItem::new(&Intent { cursor: Some(cursor), ..intent.clone() })?;
+            Some((intent, IntentProgress::Reached(cursor, now))) => {
+                let item = IntentItem::new(&intent.reached(cursor, now))?;
                 self.put(&intent.key.to_key(), &item, Condition::none())?;
             }
         }

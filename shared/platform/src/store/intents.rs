@@ -4,6 +4,7 @@
 //! this intent"; the worker carries it out and deletes it, together, and `sweep` sends again what is overdue. So a
 //! message may be lost, doubled, late or early, and the step happens once.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{LookKey, Pass, schedule::Edge};
 use jiff::Timestamp;
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Event, Key, Store, fault, read,
-    transaction::{Condition, Transaction, number},
+    transaction::{Condition, Outcome, Transaction, number, text},
 };
 use crate::{Fault, random};
 
@@ -73,6 +74,9 @@ pub enum Step {
         /// Which reminder follows if nobody fetches; none: none does.
         #[serde(default)]
         reminder: Option<u32>,
+        /// APNs said of them that they are gone, since about the time of their registration.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        doubted: bool,
     },
     /// Tell every device of a pass once more, if no phone fetched what it shows.
     PushUnfetched {
@@ -304,8 +308,15 @@ impl IntentItem {
 pub enum IntentProgress {
     /// It is done.
     Done,
-    /// It has come so far.
-    Reached(String),
+    /// At this time it has come so far, and a message for the next round is about to be sent.
+    Reached(String, Timestamp),
+}
+
+impl Intent {
+    /// As it goes on from there. For `sweep`: a message is on its way, so that there are not two.
+    pub(crate) fn reached(&self, cursor: String, now: Timestamp) -> Intent {
+        Intent { cursor: Some(cursor), sent: Some(now), ..self.clone() }
+    }
 }
 
 impl Store {
@@ -316,26 +327,42 @@ impl Store {
     }
 
     /// Notes how far an intent has come, with an event for the pass's history and the intents that follow from it.
+    /// Answers the intent as it goes on, which is to be sent; `None` when it is done, and when another worker has made
+    /// this round meanwhile, whose note stays.
     pub async fn progress(
         &self,
         intent: &Intent,
         progress: IntentProgress,
         event: Option<(&PassIdentity, Event)>,
         then: &[Intent],
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Intent>, Fault> {
         let mut transaction = Transaction::default();
+        let mut next = None;
         match progress {
             IntentProgress::Done => transaction.delete(&intent.key.to_key(), Condition::none())?,
-            IntentProgress::Reached(cursor) => {
-                let item = IntentItem::new(&Intent { cursor: Some(cursor), ..intent.clone() })?;
-                // Of two workers on one intent, the slower must not bring back what the faster finished.
-                transaction.put(&intent.key.to_key(), &item, Condition::holds("attribute_exists(pk)"))?;
+            IntentProgress::Reached(cursor, now) => {
+                let after = intent.reached(cursor, now);
+                // Of two workers on one intent, the slower must not bring back what the faster did, nor walk beside it.
+                let before = intent.cursor.as_ref().map_or(AttributeValue::Null(true), text);
+                let as_read = Condition::holds("#cursor = :cursor").named("#cursor", "cursor").with(":cursor", before);
+                transaction.put(&intent.key.to_key(), &IntentItem::new(&after)?, as_read)?;
+                next = Some(after);
             }
         }
         if let Some((identity, event)) = event {
             transaction.put_event(identity, &event)?;
         }
         transaction.put_intents(then)?;
+        match self.commit(transaction).await? {
+            Outcome::Committed => Ok(next),
+            Outcome::Refused(_) => Ok(None),
+        }
+    }
+
+    /// Notes that an intent is carried out, and nothing follows.
+    pub async fn done(&self, intent: &Intent) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        transaction.delete(&intent.key.to_key(), Condition::none())?;
         self.commit(transaction).await.map(|_| ())
     }
 
@@ -354,7 +381,6 @@ impl Store {
         after: Option<&IntentKey>,
     ) -> Result<(Vec<Intent>, Option<IntentKey>), Fault> {
         const PAGE: i32 = 500;
-        use aws_sdk_dynamodb::types::AttributeValue::S;
         let start = after.map(|key| key.to_key().to_item());
         let answer = self
             .client()
@@ -363,9 +389,9 @@ impl Store {
             .consistent_read(true)
             .limit(PAGE)
             .key_condition_expression("pk = :pk AND sk < :until")
-            .expression_attribute_values(":pk", S(format!("DUE#{shard}")))
+            .expression_attribute_values(":pk", text(format!("DUE#{shard}")))
             // '~' sorts after everything an id holds.
-            .expression_attribute_values(":until", S(format!("{:013}~", until.as_millisecond())))
+            .expression_attribute_values(":until", text(format!("{:013}~", until.as_millisecond())))
             .set_exclusive_start_key(start)
             .send()
             .await
@@ -398,6 +424,7 @@ mod tests {
         r#"{"step":"push","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2}"#,
         r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2}"#,
         r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2,"reminder":1}"#,
+        r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2,"reminder":1,"doubted":true}"#,
         r#"{"step":"push-unfetched","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"reminder":1}"#,
         r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":[]}"#,
         r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":["redeemable:o"],"overSeconds":600}"#,

@@ -60,6 +60,7 @@ impl Transaction {
             .table_name("")
             .set_item(Some(item))
             .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);
         let put = put.build().map_err(|error| fault("writing an item", error))?;
@@ -74,6 +75,7 @@ impl Transaction {
             .set_key(Some(key.to_item()))
             .update_expression(expression)
             .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values());
         let update = update.build().map_err(|error| fault("changing an item", error))?;
         self.writes.push(TransactWriteItem::builder().update(update).build());
@@ -116,6 +118,7 @@ impl Transaction {
             .table_name("")
             .set_key(Some(key.to_item()))
             .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values());
         let check = check.build().map_err(|error| fault("checking an item", error))?;
         self.writes.push(TransactWriteItem::builder().condition_check(check).build());
@@ -128,6 +131,7 @@ impl Transaction {
             .table_name("")
             .set_key(Some(key.to_item()))
             .set_condition_expression(condition.expression.map(str::to_owned))
+            .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values());
         let delete = delete.build().map_err(|error| fault("deleting an item", error))?;
         self.writes.push(TransactWriteItem::builder().delete(delete).build());
@@ -170,6 +174,7 @@ impl Counting {
 #[derive(Default)]
 pub(super) struct Condition {
     expression: Option<&'static str>,
+    names: Vec<(&'static str, &'static str)>,
     values: Vec<(&'static str, AttributeValue)>,
 }
 
@@ -181,18 +186,29 @@ impl Condition {
 
     /// There is no such item yet.
     pub(super) fn absent() -> Condition {
-        Condition { expression: Some("attribute_not_exists(pk)"), values: Vec::new() }
+        Condition::holds("attribute_not_exists(pk)")
     }
 
     /// This expression.
     pub(super) fn holds(expression: &'static str) -> Condition {
-        Condition { expression: Some(expression), values: Vec::new() }
+        Condition { expression: Some(expression), ..Condition::default() }
+    }
+
+    /// Stands for an attribute whose name is a word of DynamoDB's own.
+    pub(super) fn named(mut self, name: &'static str, attribute: &'static str) -> Condition {
+        self.names.push((name, attribute));
+        self
     }
 
     /// Gives a value to a name used in the expression.
     pub(super) fn with(mut self, name: &'static str, value: AttributeValue) -> Condition {
         self.values.push((name, value));
         self
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        let names = self.names.iter().map(|(name, attribute)| ((*name).to_owned(), (*attribute).to_owned()));
+        (!self.names.is_empty()).then(|| names.collect())
     }
 
     fn values(&self) -> Option<HashMap<String, AttributeValue>> {

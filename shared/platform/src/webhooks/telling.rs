@@ -54,7 +54,7 @@ pub async fn one(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault
     let Step::Webhook { merchant_id, webhook_id, identity } = &intent.step else { return Ok(()) };
     match app.store.webhook(merchant_id, webhook_id).await? {
         Some(webhook) => tell(app, intent, &webhook, identity, now).await,
-        None => app.store.progress(intent, IntentProgress::Done, None, &[]).await,
+        None => app.store.done(intent).await,
     }
 }
 
@@ -91,7 +91,7 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Some(stored) = app.store.pass(identity).await? else {
-        return app.store.progress(intent, IntentProgress::Done, None, &[]).await;
+        return app.store.done(intent).await;
     };
     let Some(mut held) = take(app, intent, webhook, identity, now).await? else { return Ok(()) };
     let begun = tokio::time::Instant::now();
@@ -157,7 +157,7 @@ async fn take<'a>(
         }
         // The intent of the next try will find this event too.
         if telling.retry_at.is_some_and(|retry_at| at < retry_at) {
-            app.store.progress(intent, IntentProgress::Done, None, &[]).await?;
+            app.store.done(intent).await?;
             return Ok(None);
         }
         let quiet = app.webhooks.quiet_until(&webhook.merchant_id, &webhook.webhook_id);
