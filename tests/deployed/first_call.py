@@ -1,6 +1,6 @@
 """What the first call of a function costs beyond the later ones: making the SDK's client, its connection, and TLS.
 
-    python tests/deployed/first_call.py [--binaries target/release] [--starts 20]
+    python tests/deployed/first_call.py [--binaries FOLDER] [--starts 20]
 
 `list-updatable-passes` asks a table once and is done, so what it takes is the client's own. It runs against a DynamoDB that
 knows nothing, on this machine, over plain HTTP and over TLS; medians of the first and of the fifth invocation, from the
@@ -18,7 +18,8 @@ import threading
 import time
 from pathlib import Path
 
-from start import ENVIRONMENT, ROOT, event_of
+from binaries import BUILT_BY_SAM, binary_of
+from start import ENVIRONMENT, event_of
 
 INVOCATIONS = 5
 
@@ -127,10 +128,10 @@ def serve(handler, context=None):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binaries", type=Path, default=ROOT / "target/release")
+    arguments.add_argument("--binaries", type=Path, default=BUILT_BY_SAM)
     arguments.add_argument("--starts", type=int, default=20)
     given = arguments.parse_args()
-    binary = given.binaries / "list-updatable-passes"
+    binary = binary_of(given.binaries, "ListUpdatablePasses", "list-updatable-passes")
     path = "/v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}"
     event = event_of({"Events": {"List": {"Type": "HttpApi", "Properties": {"Method": "GET", "Path": path}}}})
     event["rawPath"] = "/v1/devices/d/registrations/pass.example.a"

@@ -1,6 +1,6 @@
 """Size and start of every function's binary, each run once by AWS's own Runtime Interface Emulator.
 
-    python tests/deployed/start.py [--binaries target/release] [--starts 20] [--rie PATH] [--table]
+    python tests/deployed/start.py [--binaries FOLDER] [--starts 20] [--rie PATH] [--only FUNCTION …]
 
 Fails on a binary over its budget, on OpenSSL in a function that never signs, and on one that does not answer an
 invocation. Never on time: machines differ. The start is from exec to the first `GET …/invocation/next`.
@@ -20,9 +20,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from samtranslator.yaml_helper import yaml_parse
+from binaries import BUILT_BY_SAM, binary_of, functions
 
-ROOT = Path(__file__).resolve().parents[2]
 MB = 1_000_000
 # With a tenth of room above what was measured when it was written: growth is to be noticed, not to be forbidden.
 BUDGETS = {"reads and writes": 7.7 * MB, "signs or keeps packages": 15.6 * MB}
@@ -132,26 +131,19 @@ def check_answer(name, kind, answer):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binaries", type=Path, default=ROOT / "target/release")
+    arguments.add_argument("--binaries", type=Path, default=BUILT_BY_SAM)
     arguments.add_argument("--starts", type=int, default=20, help="of each, for the median")
     arguments.add_argument("--rie", type=Path, help="aws-lambda-rie-x86_64, out of the aws-sam-cli wheel")
     arguments.add_argument("--only", nargs="+", metavar="FUNCTION", help="these functions instead of all")
     arguments.add_argument("--no-budgets", action="store_true", help="for debug binaries")
     given = arguments.parse_args()
 
-    template = yaml_parse((ROOT / "template.yaml").read_text())
     api, wrong = RuntimeApi(), []
     print("| function | kind | MB | start, ms (median) |\n|---|---|---|---|")
-    for resource in template["Resources"].values():
-        if resource["Type"] != "AWS::Serverless::Function":
-            continue
-        properties = resource["Properties"]
-        name = properties["CodeUri"].strip("/").split("/")[-1]
+    for logical, (name, properties) in functions().items():
         if given.only and name not in given.only:
             continue
-        binary = given.binaries / name
-        if not binary.is_file():
-            raise SystemExit(f"no binary of {name} in {given.binaries}: build it first")
+        binary = binary_of(given.binaries, logical, name)
         policies = json.dumps(properties.get("Policies", []), default=str)
         kind = "signs or keeps packages" if "s3:" in policies or "ReadIdentities" in policies else "reads and writes"
         size = binary.stat().st_size

@@ -1,6 +1,6 @@
 """Deploys template.yaml with the functions' real binaries into an emulated AWS, and takes the tour through every door.
 
-    python tests/deployed/tour.py [--auth] [--binaries target/release] [--keep]
+    python tests/deployed/tour.py [--auth] [--binaries FOLDER] [--keep]
 
 With --auth the emulated IAM enforces every function's role: a permission that the template forgets fails the tour.
 Needs requirements-cloud.txt, and `tour` and `passloop` built (`cargo build -p passloop-tests -p passloop-local --bins`).
@@ -30,7 +30,9 @@ from botocore.config import Config
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-ROOT = Path(__file__).resolve().parents[2]
+from binaries import BUILT_BY_SAM, ROOT, binary_of
+from binaries import functions as declared
+
 REGION = "eu-central-1"
 STACK = "passloop"
 # The transformation asks its environment.
@@ -110,12 +112,8 @@ def upload(cloud, functions, binaries):
     """Each binary as a deployment package, where CloudFormation finds it."""
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
-    for name in functions.values():
-        for binary in (binaries / name, binaries / name / "bootstrap"):
-            if binary.is_file():
-                break
-        else:
-            raise SystemExit(f"no binary of {name} in {binaries}: build it first")
+    for logical, name in functions.items():
+        binary = binary_of(binaries, logical, name)
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as package:
             entry = zipfile.ZipInfo("bootstrap")
@@ -359,18 +357,14 @@ def check_logs(cloud, functions):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--auth", action="store_true", help="enforce the functions' roles")
-    arguments.add_argument("--binaries", type=Path, default=ROOT / "target/release", help="where the functions' binaries are")
+    arguments.add_argument("--binaries", type=Path, default=BUILT_BY_SAM, help="where the functions' binaries are")
     arguments.add_argument("--tour", type=Path, default=ROOT / "target/debug/tour")
     arguments.add_argument("--passloop", type=Path, default=ROOT / "target/debug/passloop")
     arguments.add_argument("--break", dest="broken", choices=BREAKS, help="deploy one mistake; the run must fail")
     given = arguments.parse_args()
 
     template = yaml_parse((ROOT / "template.yaml").read_text())
-    functions = {
-        logical: resource["Properties"]["CodeUri"].strip("/").split("/")[-1]
-        for logical, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
-    }
+    functions = {logical: name for logical, (name, _) in declared().items()}
     cloud = Cloud(given.auth)
     tour = subprocess.Popen([given.tour], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
