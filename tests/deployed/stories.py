@@ -12,7 +12,8 @@ from tour import ROOT, Cloud
 cloud = Cloud(auth=False)
 try:
     outside = {name: cloud.endpoint for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3")}
-    command = ["cargo", "test", "--locked", "-p", "passloop-tests", "--test", "stories", "--", *sys.argv[1:]]
+    # The emulator does not say what a BatchGetItem consumes, so what a door asks for is counted over the embedded one alone.
+    command = ["cargo", "test", "--locked", "-p", "passloop-tests", "--test", "stories", "--", "--skip", "units::", *sys.argv[1:]]
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, **outside}).returncode
 finally:
     cloud.stop()

@@ -8,6 +8,7 @@ use platform::{
     function::path_parameter,
     http::{self as answer, Failure},
     keys::Role,
+    webhooks,
 };
 
 /// The door.
@@ -16,9 +17,13 @@ pub const FUNCTION: Function = Function {
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
 
-/// 204, also if there is none. A delivery that was begun ends.
+/// 204, also if there is none; 404 for what is no webhook's name. A delivery that was begun ends.
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
-    app.store.delete_webhook(&merchant.merchant_id, &path_parameter(&request, "webhookId")).await?;
+    let webhook_id = path_parameter(&request, "webhookId");
+    if !webhooks::is_name(&webhook_id) {
+        return Err(Failure::NotFound("webhook"));
+    }
+    app.store.delete_webhook(&merchant.merchant_id, &webhook_id).await?;
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }

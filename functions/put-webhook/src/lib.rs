@@ -11,7 +11,7 @@ use platform::{
     keys::Role,
     outbound,
     store::{ATTEMPTS, MAXIMUM_WEBHOOKS, NewWebhook, StoredWebhook, WebhookWritten},
-    webhooks::{ACTIVE_AFTER, EVENT_TYPES, signature, telling, view::MadeWebhook},
+    webhooks::{self, ACTIVE_AFTER, EVENT_TYPES, NAME_LIMIT, signature, telling, view::MadeWebhook},
 };
 
 /// The door.
@@ -22,8 +22,6 @@ pub const FUNCTION: Function = Function {
 
 /// Characters of an address.
 const URL_LIMIT: usize = 2000;
-/// Characters of a webhook's name.
-const NAME_LIMIT: usize = 64;
 
 struct Wanted {
     webhook_id: String,
@@ -33,8 +31,7 @@ struct Wanted {
 
 fn read(app: &App, request: &Request) -> Result<Wanted, Failure> {
     let webhook_id = path_parameter(request, "webhookId");
-    let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if webhook_id.is_empty() || webhook_id.len() > NAME_LIMIT || !webhook_id.bytes().all(in_a_name) {
+    if !webhooks::is_name(&webhook_id) {
         let message = format!("must have 1 to {NAME_LIMIT} letters, digits, \"-\" or \"_\"");
         return Err(Failure::invalid("/webhookId", message));
     }

@@ -85,7 +85,8 @@ impl Fields {
 
     fn present<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.members.remove(name)?;
-        match serde_json::from_value(value) {
+        let whole = whole(&value);
+        match serde_json::from_value(value).or_else(|error| whole.map_or(Err(error), serde_json::from_value)) {
             Ok(read) => Some(read),
             Err(error) => {
                 self.wrong(name, error.to_string());
@@ -250,6 +251,16 @@ impl Fields {
     }
 }
 
+/// 8.0 as 8: to JSON Schema both are integers (2020-12, Validation, 6.1.1: "any number with a zero fractional part").
+fn whole(value: &Value) -> Option<Value> {
+    // Up to 2^53 both forms are the same number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() <= EXACT)?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
+    let number = number as i64;
+    Some(Value::from(number))
+}
+
 /// The parameters of a query being read one by one. What is not taken in the end is an unknown parameter.
 pub struct Query {
     parameters: BTreeMap<String, String>,
@@ -367,6 +378,16 @@ mod tests {
         assert_eq!(problems.len(), passkit::problem::TOLD + 1);
         let told: usize = problems.iter().map(|problem| problem.path.len() + problem.message.len()).sum();
         assert!(told < 1 << 20, "{told}");
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        let read = |value: Value| read(json!({ "n": value })).optional::<u32>("n");
+        assert_eq!(read(json!(8826.0)), Some(8826));
+        assert_eq!((read(json!(0.5)), read(json!(-1.0)), read(json!(1e18))), (None, None, None));
+        let mut latitude = Fields { path: String::new(), members: Map::new(), problems: Problems::new() };
+        latitude.members.insert("latitude".to_owned(), json!(52.0));
+        assert_eq!(latitude.optional::<f64>("latitude"), Some(52.0));
     }
 
     #[test]

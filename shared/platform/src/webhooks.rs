@@ -66,6 +66,15 @@ pub fn event_type(kind: EventKind) -> Option<&'static str> {
     })
 }
 
+/// Characters of a webhook's name.
+pub const NAME_LIMIT: usize = 64;
+
+/// Whether a webhook can have this name.
+pub fn is_name(name: &str) -> bool {
+    let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(in_a_name)
+}
+
 /// What one process remembers of webhooks.
 #[derive(Default)]
 pub struct Webhooks {
