@@ -135,7 +135,6 @@ def main():
     arguments.add_argument("--starts", type=int, default=20, help="of each, for the median")
     arguments.add_argument("--rie", type=Path, help="aws-lambda-rie-x86_64, out of the aws-sam-cli wheel")
     arguments.add_argument("--only", nargs="+", metavar="FUNCTION", help="these functions instead of all")
-    arguments.add_argument("--no-budgets", action="store_true", help="for debug binaries")
     given = arguments.parse_args()
 
     api, wrong = RuntimeApi(), []
@@ -149,9 +148,9 @@ def main():
         size = binary.stat().st_size
         start = statistics.median(api.start_of(binary) for _ in range(given.starts))
         print(f"| `{name}` | {kind} | {size / MB:.1f} | {start:.1f} |", flush=True)
-        if not given.no_budgets and size > BUDGETS[kind]:
+        if size > BUDGETS[kind]:
             wrong.append(f"{name} has {size / MB:.1f} MB, over the {BUDGETS[kind] / MB:.0f} MB of its kind")
-        if not given.no_budgets and kind == "reads and writes" and b"OSSL_" in binary.read_bytes():
+        if kind == "reads and writes" and b"OSSL_" in binary.read_bytes():
             wrong.append(f"{name} never signs, and has OpenSSL in it (docs/decisions/0008)")
         if given.rie:
             event = next(iter(properties["Events"].values()))
