@@ -17,7 +17,7 @@ const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "op
 const LIMITS: [(&str, &str, &str); 57] = [
     ("shared/domain/src/campaign.rs", "MAXIMUM_DEVICES", "CampaignDraft/properties/maximumDevices/maximum"),
     ("functions/put-webhook/src/lib.rs", "URL_LIMIT", "WebhookOrder/properties/url/maxLength"),
-    ("functions/put-webhook/src/lib.rs", "NAME_LIMIT", "/components/parameters/webhookId/schema/maxLength"),
+    ("shared/platform/src/webhooks.rs", "NAME_LIMIT", "/components/parameters/webhookId/schema/maxLength"),
     ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_LIMIT", "Rotation/properties/keepSeconds/maximum"),
     ("functions/rotate-webhook-secret/src/lib.rs", "KEEP_USUALLY", "Rotation/properties/keepSeconds/default"),
     (
