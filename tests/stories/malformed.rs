@@ -272,3 +272,38 @@ async fn problems_of_form_of_meaning_and_of_the_look_are_named_together() {
     }
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_changed_to_null_is_named_not_ignored() {
+    // Whoever writes null means to hide the field, which removeFields does: silence would leave it on the pass.
+    let world = World::new().await;
+    let mut campaign = two_offers();
+    campaign["welcomeOverlay"] = json!({ "fields": { "status": null } });
+    let answer = world.back_office().put_campaign(CAMPAIGN, &campaign).await;
+    assert_eq!(answer.problem_paths(), ["/welcomeOverlay/fields/status"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_is_unknown_hides_no_other_problem() {
+    // Contract 4: "naming every problem, not only the first".
+    let world = World::new().await;
+    let mut campaign = two_offers();
+    campaign["templateId"] = json!("unknown");
+    campaign["offers"][0]["titel"] = json!("x");
+    campaign["offers"][0]["redemptionLimit"] = json!(0);
+    let mut paths = world.back_office().put_campaign(CAMPAIGN, &campaign).await.problem_paths();
+    paths.sort();
+    assert_eq!(paths, ["/offers/0/redemptionLimit", "/offers/0/titel", "/templateId"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scanner_adds_to_a_barcode_is_not_part_of_it() {
+    // Scanners that play a keyboard end each code with Return.
+    let world = World::new().await;
+    let (pass, _) = world.customer("Ada").await;
+    let receipt = world.till().redeem(&format!("{}\r\n", pass.barcode)).await.expect(201);
+    assert_eq!(receipt.json()["serialNumber"], pass.serial);
+    world.end().await;
+}

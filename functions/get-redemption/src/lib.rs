@@ -8,7 +8,7 @@ use platform::{
     http::{self as answer, Failure},
     keys::Role,
     redemption_view::{self, RedemptionView},
-    store::history_from,
+    store::{StoredRedemption, history_from},
 };
 use serde::Serialize;
 
@@ -26,14 +26,20 @@ pub const FUNCTION: Function = Function {
 struct View<'a> {
     #[serde(flatten)]
     redemption: RedemptionView<'a>,
-    delivery: Delivery,
+    delivery: Option<Delivery>,
 }
 
 /// The proof of delivery is read from the pass's history: 500 events from the redemption on, and 500 from the next offer
 /// on. What phones do follows within seconds, so later events tell nothing new. Of an erased pass nothing is told.
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
-    let (redemption, _, campaign) = redemption_view::named(app, &merchant, &request).await?;
+    let (redemption, pass, campaign) = redemption_view::named(app, &merchant, &request).await?;
+    let delivery = if pass.is_some() { Some(proof(app, &redemption, now).await?) } else { None };
+    let redemption = RedemptionView::new(&redemption, &campaign.campaign);
+    Ok(answer::json(StatusCode::OK, &View { redemption, delivery }))
+}
+
+async fn proof(app: &App, redemption: &StoredRedemption, now: Timestamp) -> Result<Delivery, Failure> {
     let identity = &redemption.identity;
     let counted = &redemption.counted;
     let (mut events, more) = app.store.history(identity, Some(&history_from(counted.redemption.redeemed_at))).await?;
@@ -41,7 +47,5 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let (later, _) = app.store.history(identity, Some(&history_from(due))).await?;
         events.extend(later);
     }
-    let delivery = Delivery::of(&redemption, &events);
-    let redemption = RedemptionView::new(&redemption, &campaign.campaign);
-    Ok(answer::json(StatusCode::OK, &View { redemption, delivery }))
+    Ok(Delivery::of(redemption, &events))
 }

@@ -97,7 +97,12 @@ fn rows(request: &Request) -> Result<Rows<'_>, Failure> {
     if let Some(format) = Format::of_media_type(media_type) {
         return Ok(Rows::Here(format, answer::body(request, BODY_LIMIT)?));
     }
-    let mut fields = input::fields(request)?;
+    let mut fields = input::fields(request).map_err(|failure| match failure {
+        Failure::Malformed(why) => Failure::Malformed(format!(
+            "{why}; rows come with the Content-Type text/csv or application/x-ndjson, not {media_type:?}"
+        )),
+        failure => failure,
+    })?;
     let format: Option<Format> = fields.required("format");
     let bytes: Option<u64> = fields.required("bytes");
     if bytes.is_some_and(|bytes| !(1..=UPLOAD_LIMIT).contains(&bytes)) {

@@ -33,12 +33,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         .parse()
         .map_err(|error: InvalidIdentifier| Failure::invalid("/campaignId", error.to_string()))?;
     let (draft, mut problems) = draft::read(&request)?;
-    // An item of a list that cannot be read is missing in the draft, and what is wrong behind it would be named by the
-    // place before.
-    let gap =
-        problems.iter().any(|problem| problem.path.starts_with("/offers/") || problem.path.starts_with("/locations/"));
-    let Some(draft) = draft.filter(|_| !gap) else { return Err(Failure::Invalid(problems)) };
-    problems.extend(draft.problems());
+    let Some(draft) = draft else { return Err(Failure::Invalid(problems)) };
+    add_new(&mut problems, draft.problems());
     let problems_of_draft = problems;
     for _ in 0..ATTEMPTS {
         let mut problems = problems_of_draft.clone();

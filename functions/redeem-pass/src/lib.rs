@@ -57,7 +57,8 @@ fn read(request: &Request) -> Result<(Named, RedemptionRequest), Failure> {
         (Some(_), Some(_)) | (None, None) => "barcode",
     };
     let named = match (barcode, pass_type, serial) {
-        (Some(barcode), None, None) => Some(Named::Barcode(Barcode::new(barcode))),
+        // Scanners that play a keyboard end with Return.
+        (Some(barcode), None, None) => Some(Named::Barcode(Barcode::new(barcode.trim_end_matches(['\r', '\n', '\t'])))),
         (None, Some(pass_type_identifier), Some(serial_number)) => {
             Some(Named::Identity(PassIdentity { pass_type_identifier, serial_number }))
         }

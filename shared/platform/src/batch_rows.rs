@@ -108,6 +108,9 @@ pub fn head(format: Format, bytes: &[u8]) -> Result<Head, Problems> {
     }
     let columns: Result<Vec<_>, _> = record.iter().map(|name| std::str::from_utf8(name).map(str::to_owned)).collect();
     let columns = columns.map_err(|_| whole("the header is not UTF-8".to_owned()))?;
+    if columns.len() == 1 && columns[0].contains(';') {
+        return Err(whole("has semicolons in its header: columns are parted by commas".to_owned()));
+    }
     let problems = problems_of_columns(&columns);
     if problems.is_empty() { Ok(Head { columns, length }) } else { Err(problems) }
 }

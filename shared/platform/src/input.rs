@@ -89,7 +89,7 @@ impl Fields {
         match serde_json::from_value(value).or_else(|error| whole.map_or(Err(error), serde_json::from_value)) {
             Ok(read) => Some(read),
             Err(error) => {
-                self.wrong(name, error.to_string());
+                self.wrong(name, told(&error));
                 None
             }
         }
@@ -249,6 +249,15 @@ impl Fields {
             Some(_) | None => Err(Failure::Invalid(problems)),
         }
     }
+}
+
+/// What a reader in another language than ours makes of it.
+fn told(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    for whole in ["u8", "u16", "u32", "u64"] {
+        text = text.replace(&format!("expected {whole}"), "expected a whole number that is not negative");
+    }
+    text.replace("expected f64", "expected a number").replace("unknown variant", "is none of the values:")
 }
 
 /// 8.0 as 8: to JSON Schema both are integers (2020-12, Validation, 6.1.1: "any number with a zero fractional part").

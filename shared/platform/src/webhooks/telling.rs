@@ -107,8 +107,9 @@ async fn tell(
                 }
             }
             Next::Event(key, event, kind) => {
-                let delivery =
-                    deliver(app, webhook, &stored.pass, (&key, &event, kind), held.telling.attempts + 1, now).await?;
+                let attempt = held.telling.attempts + 1;
+                let at = now + begun.elapsed();
+                let delivery = deliver(app, webhook, &stored.pass, (&key, &event, kind), attempt, at).await?;
                 if delivery.outcome == DELIVERED {
                     held.telling.tell(&key, event.at);
                     held.telling.attempts = 0;
