@@ -97,11 +97,10 @@ fn rows(request: &Request) -> Result<Rows<'_>, Failure> {
     if let Some(format) = Format::of_media_type(media_type) {
         return Ok(Rows::Here(format, answer::body(request, BODY_LIMIT)?));
     }
-    let mut fields = input::fields(request).map_err(|failure| match failure {
-        Failure::Malformed(why) => Failure::Malformed(format!(
-            "{why}; rows come with the Content-Type text/csv or application/x-ndjson, not {media_type:?}"
-        )),
-        failure => failure,
+    let mut fields = input::fields(request).map_err(|failure| {
+        let Failure::Malformed(why) = failure else { return failure };
+        let rows = "rows come with the Content-Type text/csv or application/x-ndjson";
+        Failure::Malformed(format!("{why}; {rows}, not {media_type:?}"))
     })?;
     let format: Option<Format> = fields.required("format");
     let bytes: Option<u64> = fields.required("bytes");
