@@ -45,11 +45,11 @@ pub(crate) fn names_after<'a>(line: &'a str, before: &'a str) -> impl Iterator<I
     rests(line, before).map(|rest| &rest[..end_of_name(rest)]).filter(|name| !name.is_empty())
 }
 
-/// The functions called as `<before><name>(` in a source on one line.
+/// The functions called, or declared, as `<before><name>(` in a source on one line; with parameters of type or without.
 pub(crate) fn calls(line: &str, before: &str) -> BTreeSet<String> {
     let called = rests(line, before).filter_map(|rest| {
         let (name, after) = rest.split_at(end_of_name(rest));
-        (after.starts_with('(') || after.starts_with("::<")).then(|| name.to_owned())
+        (after.starts_with('(') || after.starts_with("::<") || after.starts_with('<')).then(|| name.to_owned())
     });
     called.filter(|name| !name.is_empty()).collect()
 }

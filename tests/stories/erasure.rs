@@ -87,8 +87,11 @@ async fn the_phone_sees_it_void_then_nothing_is_left_but_what_was_counted() {
     phone.hear(world.apns()).await;
     let redemption = used["redemptionId"].as_str().unwrap().to_owned();
     let reversal = json!({ "reason": format!("{NAME} sent it back") });
-    let reverse = office.request(Method::POST, &format!("/redemptions/{redemption}/reverse"));
-    Answer::to(reverse.json(&reversal)).await.expect(200);
+    let reverse = || office.reversal(&redemption).header("Idempotency-Key", "mistake").json(&reversal);
+    Answer::to(reverse()).await.expect(200);
+    Answer::to(office.reversal(&redemption).header("Idempotency-Key", "mistake, told twice").json(&json!({})))
+        .await
+        .expect(200);
     phone.hear(world.apns()).await;
     let update = json!({ "target": { "passTypeIdentifier": PASS_TYPE, "serialNumber": pass.serial },
         "at": "2099-01-01T00:00:00Z", "overlay": { "fields": { "news": { "value": format!("Dear {NAME}") } } } });
@@ -113,6 +116,12 @@ async fn the_phone_sees_it_void_then_nothing_is_left_but_what_was_counted() {
     world.till().redeem_pass(PASS_TYPE, &pass.serial).await.problem(404, "unknown_pass");
     Answer::to(world.http().get(&pass.download_url)).await.expect(404);
     erase(&office, &pass).await.expect(204);
+    // Nor does a repetition tell of it, although its phones have not heard yet.
+    let repeat = || async { Answer::to(issue()).await.status };
+    world.until("the order is forgotten", repeat, |status| *status == 404).await;
+    Answer::to(reverse()).await.problem(404, "unknown_pass");
+    let updates = Answer::to(office.request(Method::GET, "/updates")).await.expect(200).json();
+    assert_eq!(updates["updates"], json!([]));
 
     // The phone learns that it is worth nothing, and a minute later that we do not know it.
     phone.hear(world.apns()).await;

@@ -40,6 +40,10 @@ async fn the_same_key_with_another_body_is_refused() {
     reused.problem(422, "idempotency_key_reused");
     let other_till = world.till_named("till 2").redeem_as("sale 17", &ada.barcode).await;
     other_till.problem(422, "idempotency_key_reused");
+    // Also a body that would be refused: the till hears what its mistake is.
+    for body in [json!({}), json!({ "zz": 1 }), json!({ "barcode": "" })] {
+        world.till().send(Some("sale 17"), &body).await.problem(422, "idempotency_key_reused");
+    }
     assert_eq!(office.get(&bob).await["state"], "redeemable");
     world.end().await;
 }

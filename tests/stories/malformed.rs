@@ -299,6 +299,14 @@ async fn a_field_that_is_unknown_hides_no_other_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_barcode_longer_than_a_key_of_the_table_is_named() {
+    let world = World::new().await;
+    let answer = world.till().redeem(&"\u{1f600}".repeat(512)).await;
+    assert_eq!(answer.problem_paths(), ["/barcode"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_scanner_adds_to_a_barcode_is_not_part_of_it() {
     // Scanners that play a keyboard end each code with Return.
     let world = World::new().await;

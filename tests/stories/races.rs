@@ -38,6 +38,28 @@ async fn redeemed_and_voided_at_once_ends_voided_and_the_till_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redeemed_by_many_at_once_its_history_tells_it_in_order() {
+    // The slowest of them may have come first; what it did came last.
+    let mut campaign = two_offers();
+    campaign["offers"][0]["redemptionLimit"] = json!(1000);
+    campaign["offers"][0]["newBarcode"] = json!("eachOffer");
+    let world = World::with_campaign(&campaign).await;
+    let (pass, _) = world.customer("Ada").await;
+    let till = world.till();
+    let sell = async || {
+        world.advance(Duration::from_millis(1));
+        till.redeem(&pass.barcode).await
+    };
+    let sales = (0..25).map(|_| sell());
+    let sold = futures_util::future::join_all(sales).await.into_iter().filter(|answer| answer.status == 201).count();
+    let events = world.back_office().events(&pass).await;
+    let versions: Vec<_> =
+        events.iter().filter(|event| event["type"] == "redeemed").map(|event| event["version"].as_u64()).collect();
+    assert!(sold > 1 && versions.len() == sold && versions.is_sorted(), "{versions:?}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redeemed_and_changed_at_once_is_both() {
     for _ in 0..4 {
         let world = World::new().await;

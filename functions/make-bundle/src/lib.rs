@@ -50,7 +50,7 @@ fn read(request: &Request) -> Result<Vec<PassIdentity>, Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let identities = read(&request)?;
+    let identities = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     for _ in 0..ATTEMPTS {
         let asked = idempotency::asked(app, once.as_ref(), now).await?;
         let answer = bundle(app, &merchant, &identities, now).await?;

@@ -35,7 +35,7 @@ fn read(request: &Request) -> Result<(Role, Option<String>), Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let (role, name) = read(&request)?;
+    let (role, name) = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);

@@ -104,7 +104,7 @@ impl From<LockScreen> for LockScreenView {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let wish = read(&request)?;
+    let wish = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     // What is no identifier names no campaign.
     let unknown = || Failure::NotFound("campaign");
     let campaign_id: CampaignId = path_parameter(&request, "campaignId").parse().map_err(|_| unknown())?;

@@ -47,6 +47,10 @@ enum Named {
 fn read(request: &Request) -> Result<(Named, RedemptionRequest), Failure> {
     let mut fields = input::fields(request)?;
     let barcode = fields.text("barcode", BARCODE_LIMIT);
+    // As for imports: it is part of a key of the table.
+    if barcode.as_ref().is_some_and(|barcode| barcode.len() > 3 * BARCODE_LIMIT) {
+        fields.wrong("barcode", format!("must have at most {} bytes of UTF-8", 3 * BARCODE_LIMIT));
+    }
     let pass_type: Option<PassTypeIdentifier> = fields.optional("passTypeIdentifier");
     let serial: Option<SerialNumber> = fields.optional("serialNumber");
     let told =
@@ -97,7 +101,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let merchant = app.keys.authorise(app, &request, Role::Redeem, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Required)?;
     let once = once.ok_or(Failure::IdempotencyKey("this call needs an Idempotency-Key header"))?;
-    let (named, told) = read(&request)?;
+    let (named, told) = idempotency::valid(app, Some(&once), read(&request), now).await?;
     let now = time::to_milliseconds(now);
     for _ in 0..ATTEMPTS {
         let (stored, campaign) = match find(app, &merchant, &once, &named, now).await? {

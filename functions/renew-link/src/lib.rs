@@ -33,7 +33,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let identity = merchant::pass_identity(&request)?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let terms = read(&request)?;
+    let terms = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);

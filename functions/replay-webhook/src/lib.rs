@@ -48,7 +48,7 @@ fn read(request: &Request) -> Result<Option<PassIdentity>, Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let named = read(&request)?;
+    let named = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
         return Ok(answer);
     }

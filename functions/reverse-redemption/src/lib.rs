@@ -7,7 +7,7 @@ use lambda_http::{Body, Request};
 use platform::{
     App, Audience, Function, Handler,
     http::{self as answer, Failure},
-    idempotency::{self, Need, Once},
+    idempotency::{self, Need, Once, Recorded},
     input,
     keys::Role,
     random,
@@ -39,7 +39,7 @@ fn read(request: &Request) -> Result<Option<String>, Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let reason = read(&request)?;
+    let reason = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     let now = time::to_milliseconds(now);
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
@@ -53,7 +53,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             found => found?,
         };
         let answer = if redemption.reversal.is_some() {
-            unchanged(app, once.as_ref(), &redemption, &campaign, now).await?
+            unchanged(app, once.as_ref(), &redemption, (stored.as_ref(), &campaign), now).await?
         } else {
             let reversed = match &stored {
                 Some(stored) => {
@@ -87,16 +87,23 @@ async fn unchanged(
     app: &App,
     once: Option<&Once>,
     redemption: &StoredRedemption,
-    campaign: &StoredCampaign,
+    (stored, campaign): (Option<&StoredPass>, &StoredCampaign),
     now: Timestamp,
 ) -> Result<Option<Response<Body>>, Failure> {
     let view = RedemptionView::new(redemption, &campaign.campaign);
-    if let Some(once) = once
-        && app.store.record(&once.recording(StatusCode::OK, &view, now)?).await? == Recording::AnsweredBefore
-    {
-        return Ok(None);
-    }
-    Ok(Some(answer::json(StatusCode::OK, &view)))
+    let answer = answer::json(StatusCode::OK, &view);
+    let Some(once) = once else { return Ok(Some(answer)) };
+    let recorded = once.recording(StatusCode::OK, &view, now)?;
+    let is_first = match stored {
+        Some(stored) => {
+            let recorded = recorded.telling_of_holder();
+            let change = Change { recorded: Some(&recorded), ..Change::default() };
+            matches!(app.store.change(stored, &stored.pass, change).await?, Written::Done)
+        }
+        // Of an erased pass nothing is told that would have to be forgotten.
+        None => app.store.record(&recorded).await? == Recording::Recorded,
+    };
+    Ok(is_first.then_some(answer))
 }
 
 /// Commits the reversal with its answer and the push that follows. `None` when somebody changed the pass, or reversed the
@@ -111,6 +118,8 @@ async fn reverse(
 ) -> Result<Option<Response<Body>>, Failure> {
     let view = RedemptionView::new(reversed, &campaign.campaign);
     let recorded = once.map(|once| once.recording(StatusCode::OK, &view, now)).transpose()?;
+    // The clerk's words may be about the customer.
+    let recorded = recorded.map(Recorded::telling_of_holder);
     let mut then = Vec::new();
     if pass.shown != stored.pass.shown {
         then.push(Intent::new(now, Step::push(pass), now)?);

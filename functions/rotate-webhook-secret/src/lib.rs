@@ -39,7 +39,7 @@ fn read(request: &Request) -> Result<u32, Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let keep = read(&request)?;
+    let keep = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     let webhook_id = path_parameter(&request, "webhookId");
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {

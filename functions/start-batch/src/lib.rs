@@ -24,7 +24,8 @@ pub const FUNCTION: Function = Function {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    input::fields(&request)?.done(Some(()))?;
+    let empty = input::fields(&request).and_then(|fields| fields.done(Some(())));
+    idempotency::valid(app, once.as_ref(), empty, now).await?;
     for _ in 0..ATTEMPTS {
         if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
             return Ok(answer);

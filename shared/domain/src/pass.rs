@@ -496,7 +496,8 @@ impl Pass {
         self.version = before.version + 1;
         self.shown = before.shown + 1;
         self.stamp = last_modified - revision_seconds(campaign, &self.look_key());
-        self.updated_at = now;
+        // Of two calls at once the slower may have come first: its change is the later one all the same.
+        self.updated_at = now.max(before.updated_at);
         self
     }
 }

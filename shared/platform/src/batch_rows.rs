@@ -225,11 +225,23 @@ fn records(columns: &[String], bytes: &[u8], rest: Rest, most: usize) -> Rows {
         if end >= bytes.len() && rest == Rest::Follows {
             break;
         }
-        let length = end - read.length;
+        let raw = &bytes[read.length..end];
         read.length = end;
-        read.rows.push(if length > ROW_LIMIT { Err(too_long()) } else { record_row(columns, &record) });
+        read.rows.push(if raw.len() > ROW_LIMIT {
+            Err(too_long())
+        } else if end >= bytes.len() && is_cut(raw) {
+            Err(whole("ends within quotation marks: is one missing, or the end of the file?"))
+        } else {
+            record_row(columns, &record)
+        });
     }
     read
+}
+
+/// Whether the last record ends in a cell that began with a quotation mark: what came after that was swallowed.
+fn is_cut(record: &[u8]) -> bool {
+    let quoted = record.starts_with(b"\"") || record.windows(2).any(|pair| pair == b",\"");
+    quoted && record.iter().filter(|byte| **byte == b'"').count() % 2 == 1
 }
 
 fn record_row(columns: &[String], record: &csv::ByteRecord) -> Row {

@@ -39,8 +39,7 @@ pub async fn begin(
     let (carriers, _) = app.store.registrations(&pass.identity, None, 1).await?;
     let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
     let until = if carriers.is_empty() { now } else { now.checked_add(grace).unwrap_or(Timestamp::MAX) };
-    let due = next_look(now, until, 0);
-    let mut then = vec![Intent::new(due, Step::Erase { identity: pass.identity.clone(), until, looks: 0 }, now)?];
+    let mut then = vec![Intent::new(now, Step::Erase { identity: pass.identity.clone(), until, looks: 0 }, now)?];
     if pass.shown != stored.pass.shown {
         then.push(Intent::new(now, Step::push(&pass), now)?);
     }
@@ -84,15 +83,6 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
     };
     let pass = &stored.pass;
     let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign).await?;
-    if phones_wait || webhooks_wait(app, pass, *until, now).await? {
-        let looks = looks + 1;
-        let step = Step::Erase { identity: identity.clone(), until: *until, looks };
-        let due = if phones_wait { next_look(now, *until, looks) } else { now + UNTOLD };
-        let then = [Intent::new(due, step, now)?];
-        app.store.progress(intent, IntentProgress::Done, None, &then).await?;
-        app.queues.send_after_commit(&then, now).await;
-        return Ok(());
-    }
     let answer = answer_from_now_on();
     let whose = Forgotten {
         identity,
@@ -100,6 +90,18 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         campaign_id: &pass.campaign_id,
         answer: (answer.0, &answer.1),
     };
+    if phones_wait || webhooks_wait(app, pass, *until, now).await? {
+        // To its merchant the pass is unknown from the beginning, also by what was answered before.
+        if app.store.forget_answers(whose).await? == Remains::More {
+            return go_on(app, intent, now).await;
+        }
+        let due = if phones_wait { next_look(now, *until, *looks) } else { now + UNTOLD };
+        let step = Step::Erase { identity: identity.clone(), until: *until, looks: looks + 1 };
+        let then = [Intent::new(due, step, now)?];
+        app.store.progress(intent, IntentProgress::Done, None, &then).await?;
+        app.queues.send_after_commit(&then, now).await;
+        return Ok(());
+    }
     if app.store.forget(whose).await? == Remains::More {
         return go_on(app, intent, now).await;
     }

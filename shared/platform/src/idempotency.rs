@@ -135,6 +135,14 @@ pub async fn earlier_answer(app: &App, once: Option<&Once>, now: Timestamp) -> R
     })
 }
 
+/// What was read of a request. If it is invalid, and its key was used for another request, that is what is told.
+pub async fn valid<T>(app: &App, once: Option<&Once>, read: Result<T, Failure>, now: Timestamp) -> Result<T, Failure> {
+    if read.is_err() {
+        earlier(app, once, now).await?;
+    }
+    read
+}
+
 /// The answer first given under the key, as it was found beside what else a door reads; another request under the same
 /// key is refused.
 pub fn answer_again(once: &Once, recorded: Recorded) -> Result<Response<Body>, Failure> {

@@ -71,6 +71,11 @@ const STORE_CALLS: &[StoreCall] = &[
         (&[QUERY, GET], &["PASS#*", "ONCE#*", "REDEMPTION#*"]),
         (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*", "ONCE#*", "REDEMPTION#*", "UPDATES#*"]),
     ),
+    call(
+        "forget_answers",
+        (&[QUERY, GET], &["PASS#*", "ONCE#*", "REDEMPTION#*"]),
+        (&[PUT, DELETE], &["PASS#*", "ONCE#*", "REDEMPTION#*", "UPDATES#*"]),
+    ),
     call("has_webhooks", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
     call("history", (&[QUERY], &["PASS#*"]), NOTHING),
     call("intent", (&[GET], &["DUE#*"]), NOTHING),

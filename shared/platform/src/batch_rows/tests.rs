@@ -28,6 +28,16 @@ fn columns_are_members_and_empty_cells_are_absent() {
 }
 
 #[test]
+fn a_file_that_ends_within_quotation_marks_is_told() {
+    let (_, rows) = csv("serialNumber,holder.name\nA-1,5\" pipe\nA-2,\"Ada\nA-3,Grace\nA-4,Alan\n");
+    let told = messages(&rows);
+    assert_eq!((told.len(), told[0].as_str()), (2, "good"));
+    assert!(told[1].contains("quotation marks"), "{told:?}");
+    let (_, rows) = csv("serialNumber,holder.name\nA-1,5\" pipe");
+    assert_eq!(messages(&rows), ["good"]);
+}
+
+#[test]
 fn a_cell_may_hold_lines_and_the_holder_may_be_json() {
     let (head, rows) = csv("\u{feff}holder\n\"{\"\"name\"\": \"\"A\n\"\"}\"\n\"{\"\"n\"\":1}\"");
     assert_eq!(head.columns, ["holder"]);

@@ -83,8 +83,19 @@ impl Store {
     pub async fn forget(&self, whose: Forgotten<'_>) -> Result<Remains, Fault> {
         for _ in 0..ROUND {
             if self.forget_devices(whose).await? == Remains::Nothing
-                && self.forget_history(whose).await? == Remains::Nothing
+                && self.forget_items(whose, &["EVENT#", "ANSWER#", "UPDATE#", "TOLD#", "DIAGNOSED#", "HOOK#"]).await?
+                    == Remains::Nothing
             {
+                return Ok(Remains::Nothing);
+            }
+        }
+        Ok(Remains::More)
+    }
+
+    /// Forgets a round of the answers that told of its holder, and of the updates scheduled for it alone.
+    pub async fn forget_answers(&self, whose: Forgotten<'_>) -> Result<Remains, Fault> {
+        for _ in 0..ROUND {
+            if self.forget_items(whose, &["ANSWER#", "UPDATE#"]).await? == Remains::Nothing {
                 return Ok(Remains::Nothing);
             }
         }
@@ -109,10 +120,10 @@ impl Store {
         Ok(Remains::More)
     }
 
-    async fn forget_history(&self, whose: Forgotten<'_>) -> Result<Remains, Fault> {
+    async fn forget_items(&self, whose: Forgotten<'_>, kinds: &[&str]) -> Result<Remains, Fault> {
         let partition = items::pass_partition(whose.identity);
         let mut transaction = Transaction::default();
-        for prefix in ["EVENT#", "ANSWER#", "UPDATE#", "TOLD#", "DIAGNOSED#", "HOOK#"] {
+        for prefix in kinds {
             let page = Page { partition: &partition, prefix, after: None, limit: ITEMS };
             let (found, _) = self.page(page).await?;
             for item in found {

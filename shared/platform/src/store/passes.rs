@@ -242,7 +242,9 @@ impl Transaction {
         }
         self.replace_link(&before.pass, after)?;
         if let Some(event) = &change.event {
-            self.put_event(&after.identity, event)?;
+            // No earlier than the change before it, whenever its call came: histories and webhooks tell changes in order.
+            let at = event.at.max(before.pass.updated_at);
+            self.put_event(&after.identity, &Event { at, ..event.clone() })?;
         }
         if let Some(done) = change.done {
             self.delete(&done.to_key(), Condition::none())?;

@@ -116,7 +116,7 @@ impl Store {
             if let PassState::Voided { reason, .. } = &after.state
                 && after.state != before.pass.state
             {
-                let event = Event::new(EventKind::Voided, registration.registered_at, after.version);
+                let event = Event::new(EventKind::Voided, after.updated_at, after.version);
                 transaction.put_event(&before.pass.identity, &event.with("reason", reason.clone()))?;
             }
         }

@@ -34,6 +34,10 @@ const LEASE: SignedDuration = SignedDuration::from_secs(80);
 const WAITS: [u32; 8] = [5, 30, 120, 600, 1800, 3600, 10_800, 21_600];
 /// For so long a server that let us wait in vain is left alone by this process.
 const QUIET: SignedDuration = SignedDuration::from_secs(30);
+/// One that answers, but no sooner, is left alone for as long as `QUIET_FOR_SLOW` answers take: it has a quarter of a
+/// worker at most, and the others do not wait for it.
+const SLOW: Duration = Duration::from_secs(1);
+const QUIET_FOR_SLOW: u32 = 3;
 
 /// Gives each webhook of the merchant an intent of its own; one alone is told at once.
 pub async fn spread(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
@@ -347,9 +351,13 @@ async fn deliver(
     data.insert("version".to_owned(), json!(event.version));
     let message_id = message_id(key);
     let body = json!({ "type": kind, "timestamp": time::to_text(event.at), "data": data });
+    let begun = tokio::time::Instant::now();
     let sent = post(app, webhook, &message_id, &body, now).await?;
+    let took = begun.elapsed();
     if matches!(sent, Err(Trouble::Timeout)) {
         app.webhooks.be_quiet(&webhook.merchant_id, &webhook.webhook_id, now + QUIET);
+    } else if took >= SLOW {
+        app.webhooks.be_quiet(&webhook.merchant_id, &webhook.webhook_id, now + took + took * QUIET_FOR_SLOW);
     }
     let delivered = sent.as_ref().is_ok_and(StatusCode::is_success);
     Ok(Delivery {
