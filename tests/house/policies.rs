@@ -92,4 +92,24 @@ fn every_role_is_fenced_in() {
         let harmless = |action: &String| action.starts_with("xray:Put") || action == "secretsmanager:ListSecrets";
         assert!(!everywhere || actions.iter().all(harmless), "{actions:?} on everything");
     }
+    // The fence must leave room for what stands within: a role may do what both allow, and no emulator says so.
+    let room: Vec<(Vec<String>, Vec<String>)> = statements
+        .iter()
+        .map(|statement| {
+            (list(at(statement, &["Action"]).expect("Action")), list(at(statement, &["Resource"]).expect("Resource")))
+        })
+        .collect();
+    for function in template.functions() {
+        // `ReadIdentities` is a policy of its own, of the fence's last two statements.
+        for granted in allowed(function).others.iter().filter(|granted| !granted.starts_with("ReadIdentities")) {
+            let (action, resource) = granted.split_once(' ').expect("an action and a resource");
+            let within = |fence: &String| {
+                fence == resource || fence.strip_suffix('*').is_some_and(|beginning| resource.starts_with(beginning))
+            };
+            let fits = room.iter().any(|(actions, resources)| {
+                actions.iter().any(|fence| fence == action) && resources.iter().any(within)
+            });
+            assert!(fits, "{}: {granted} is outside the fence", function.id);
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Grants {
     read_keys: BTreeSet<String>,
     writes: BTreeSet<String>,
     written_keys: BTreeSet<String>,
-    others: BTreeSet<String>,
+    pub(super) others: BTreeSet<String>,
 }
 
 impl Grants {
