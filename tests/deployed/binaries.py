@@ -8,11 +8,16 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILT_BY_SAM = ROOT / "target/deployed/build"
 
 
+def name_of(properties):
+    """The folder of a function's code, which is its name."""
+    return properties["CodeUri"].strip("/").split("/")[-1]
+
+
 def functions():
     """Every function of template.yaml: logical id, and its folder's name with its properties."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     return {
-        logical: (resource["Properties"]["CodeUri"].strip("/").split("/")[-1], resource["Properties"])
+        logical: (name_of(resource["Properties"]), resource["Properties"])
         for logical, resource in resources.items()
         if resource["Type"] == "AWS::Serverless::Function"
     }

@@ -30,7 +30,7 @@ from botocore.config import Config
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from binaries import BUILT_BY_SAM, ROOT, binary_of
+from binaries import BUILT_BY_SAM, ROOT, binary_of, name_of
 from binaries import functions as declared
 
 REGION = "eu-central-1"
@@ -130,8 +130,7 @@ def expand(template, parameters, variables):
     """
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            name = resource["Properties"]["CodeUri"].strip("/").split("/")[-1]
-            resource["Properties"]["CodeUri"] = f"s3://artifacts/{name}.zip"
+            resource["Properties"]["CodeUri"] = f"s3://artifacts/{name_of(resource['Properties'])}.zip"
             resource["Properties"].setdefault("Environment", {}).setdefault("Variables", {}).update(variables)
 
     class NoManagedPolicies:

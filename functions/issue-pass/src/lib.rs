@@ -26,10 +26,11 @@ pub const FUNCTION: Function = Function {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let fields = idempotency::valid(app, once.as_ref(), input::fields(&request), now).await?;
-    let (order, problems) = issuing::read(fields);
-    let order = order.ok_or_else(|| Failure::Invalid(problems.clone()));
-    let order = idempotency::valid(app, once.as_ref(), order, now).await?;
+    let read = input::fields(&request).map(issuing::read).and_then(|read| match read {
+        (Some(order), problems) => Ok((order, problems)),
+        (None, problems) => Err(Failure::Invalid(problems)),
+    });
+    let (order, problems) = idempotency::valid(app, once.as_ref(), read, now).await?;
     if merchant.role < order.needs() {
         return Err(Failure::Forbidden { needed: order.needs() });
     }

@@ -14,8 +14,8 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
     let mut fields = input::fields(request)?;
     let pass_type_identifier = fields.required("passTypeIdentifier");
     let template_id = fields.required("templateId");
-    let mut gap = false;
-    let offers = fields.objects("offers", |fields| whole(offer(fields), &mut gap));
+    let entries = [fields.entries("offers"), fields.entries("locations")];
+    let offers = fields.objects("offers", offer);
     let redeemed_overlay = fields.object("redeemedOverlay", input::overlay).unwrap_or_default();
     let voided_overlay = fields.object("voidedOverlay", input::overlay).unwrap_or_default();
     let welcome_overlay = fields.object("welcomeOverlay", input::overlay);
@@ -28,9 +28,10 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
     let push_over_seconds = fields.optional("pushOverSeconds").unwrap_or(0);
     let maximum_devices = fields.optional("maximumDevices");
     let on_too_many_devices = fields.optional("onTooManyDevices").unwrap_or_default();
-    let locations = fields.optional_objects("locations", |fields| whole(location(fields), &mut gap));
+    let locations = fields.optional_objects("locations", location);
     let benefit = fields.optional("benefit");
     let retention_days = fields.optional("retentionDays");
+    let is_whole = [offers.len(), locations.len()] == entries;
     let read = pass_type_identifier.zip(template_id).map(|(pass_type_identifier, template_id)| CampaignDraft {
         pass_type_identifier,
         template_id,
@@ -51,19 +52,7 @@ pub(crate) fn read(request: &Request) -> Result<(Option<CampaignDraft>, Problems
         benefit,
         retention_days,
     });
-    let (read, problems) = fields.so_far(read);
-    // An item that is no object is named by its place alone.
-    let is_item = |path: &str| {
-        let place = path.strip_prefix("/offers/").or_else(|| path.strip_prefix("/locations/"));
-        place.is_some_and(|place| !place.contains('/'))
-    };
-    gap |= problems.iter().any(|problem| is_item(&problem.path));
-    Ok((read.filter(|_| !gap), problems))
-}
-
-fn whole<T>(item: Option<T>, gap: &mut bool) -> Option<T> {
-    *gap |= item.is_none();
-    item
+    Ok(fields.so_far(read.filter(|_| is_whole)))
 }
 
 fn offer(fields: &mut Fields) -> Option<Offer> {

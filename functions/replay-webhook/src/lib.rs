@@ -48,10 +48,10 @@ fn read(request: &Request) -> Result<Option<PassIdentity>, Failure> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
-    let named = idempotency::valid(app, once.as_ref(), read(&request), now).await?;
     if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
         return Ok(answer);
     }
+    let named = read(&request)?;
     let (merchant_id, webhook_id) = (&merchant.merchant_id, path_parameter(&request, "webhookId"));
     let webhook = app.store.webhook(merchant_id, &webhook_id).await?.ok_or(Failure::NotFound("webhook"))?;
     let letters = match named {

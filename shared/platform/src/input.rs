@@ -216,6 +216,11 @@ impl Fields {
         self.members.remove(name)
     }
 
+    /// How many entries a member has that is an array; 0 if it is none.
+    pub fn entries(&self, name: &str) -> usize {
+        self.members.get(name).and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
     /// Notes a problem with a member.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
         note(&mut self.problems, Problem::new(pointer(&self.path, name), message));
