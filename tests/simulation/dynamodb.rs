@@ -62,6 +62,36 @@ pub(crate) fn shorter_batch(database: &Database, body: &str, most: usize) -> Ans
     (status, answer.to_string())
 }
 
+/// A member that this release does not know.
+pub(crate) const ADDED_LATER: &str = "addedLater";
+
+/// What the next release writes: all of this, and more in every item and every document of one, as an added feature brings
+/// it (docs/deploy.md, "Updating without a gap"). This release must read past it.
+pub(crate) fn of_next_release(body: &str) -> String {
+    /// Attributes that hold an object as JSON text, and those that hold one as a map.
+    const DOCUMENTS: [&str; 5] = ["document", "step", "event", "counted", "counted_in"];
+    const MAPS: [&str; 3] = ["last", "used", "state"];
+    let mut request: Value = serde_json::from_str(body).unwrap();
+    for write in request["TransactItems"].as_array_mut().into_iter().flatten() {
+        let Some(item) = write.pointer_mut("/Put/Item").and_then(Value::as_object_mut) else { continue };
+        for (name, value) in item.iter_mut() {
+            if DOCUMENTS.contains(&name.as_str())
+                && let Some(Ok(mut document)) = value["S"].as_str().map(serde_json::from_str::<Value>)
+                && document.is_object()
+            {
+                document[ADDED_LATER] = json!("more");
+                value["S"] = document.to_string().into();
+            } else if MAPS.contains(&name.as_str())
+                && let Some(members) = value["M"].as_object_mut()
+            {
+                members.insert(ADDED_LATER.to_owned(), json!({ "S": "more" }));
+            }
+        }
+        item.insert(ADDED_LATER.to_owned(), json!({ "S": "more" }));
+    }
+    request.to_string()
+}
+
 /// A refusal since another transaction holds one of the items (AWS, TransactWriteItems).
 pub(crate) fn conflict(body: &str) -> Answer {
     let request: Value = serde_json::from_str(body).unwrap();

@@ -17,6 +17,7 @@ pub(crate) enum Invariant {
     NoSecretInLogs,
     FailsOnlyForAReason,
     OneDateOneManifest,
+    Tenancy,
 }
 
 impl Invariant {
@@ -56,6 +57,9 @@ impl Invariant {
             ),
             Invariant::OneDateOneManifest => {
                 ("one Last-Modified of a pass is one manifest, and dates only grow", "contract 5; design 4")
+            }
+            Invariant::Tenancy => {
+                ("what is another merchant's is unknown, and cannot be changed", "contract 4; design 7")
             }
         }
     }

@@ -16,12 +16,22 @@ pub(crate) enum Side {
     After,
 }
 
+/// Which code a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// This one.
+    Present,
+    /// The one after it, half deployed: it does the same, and writes down more than this one knows of.
+    Next,
+}
+
 /// One run of one function.
 pub(crate) struct Invocation {
     /// Counts from 1 in a seed.
     pub(crate) number: u64,
     /// Whose.
     pub(crate) function: &'static str,
+    pub(crate) release: Release,
     /// Which call it dies at, if it does.
     crash_at: Option<(u32, Side)>,
     calls: AtomicU32,
@@ -30,9 +40,14 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
-    pub(crate) fn new(number: u64, function: &'static str, crash_at: Option<(u32, Side)>) -> Invocation {
+    pub(crate) fn new(
+        number: u64,
+        function: &'static str,
+        release: Release,
+        crash_at: Option<(u32, Side)>,
+    ) -> Invocation {
         let (calls, crashed, disturbed) = (AtomicU32::new(0), Notify::new(), AtomicBool::new(false));
-        Invocation { number, function, crash_at, calls, crashed, disturbed }
+        Invocation { number, function, release, crash_at, calls, crashed, disturbed }
     }
 
     /// A call begins: its number, from 1.

@@ -18,6 +18,7 @@ mod invariants;
 mod invocation;
 mod ledger;
 mod logs;
+mod neighbour;
 mod phone;
 mod queues;
 mod scenario;

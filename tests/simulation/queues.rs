@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::dynamodb;
 use crate::world::World;
 
 /// Messages in one batch (template.yaml, `BatchSize`).
@@ -143,6 +144,20 @@ pub(crate) fn send(world: &World, body: &str) -> String {
         accepted.push(json!({ "Id": entry["Id"], "MessageId": id, "MD5OfMessageBody": "simulated" }));
     }
     json!({ "Successful": accepted, "Failed": [] }).to_string()
+}
+
+/// As the next release sends it: messages with more in them than this one knows of.
+pub(crate) fn of_next_release(body: &str) -> String {
+    let mut request: Value = serde_json::from_str(body).unwrap();
+    for entry in request["Entries"].as_array_mut().into_iter().flatten() {
+        if let Some(Ok(mut message)) = entry["MessageBody"].as_str().map(serde_json::from_str::<Value>)
+            && message.is_object()
+        {
+            message[dynamodb::ADDED_LATER] = json!("more");
+            entry["MessageBody"] = message.to_string().into();
+        }
+    }
+    request.to_string()
 }
 
 /// The event source of one queue, for as long as the run lasts.

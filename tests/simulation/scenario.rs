@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::invariants::Invariant;
+use crate::neighbour::Neighbour;
 use crate::phone::{Contents, Kind, Phone};
 use crate::queues::{self, Queue};
 use crate::shop::Shop;
@@ -30,6 +31,7 @@ const PATIENCE: u32 = 400;
 struct Scenario {
     world: Arc<World>,
     shop: Arc<Shop>,
+    neighbour: Arc<Neighbour>,
     phones: Vec<Arc<Phone>>,
     /// Backups that a phone can be restored from.
     backups: Vec<Option<Contents>>,
@@ -72,16 +74,21 @@ impl Scenario {
         let app = world.app();
         let sdk = platform::app::sdk_config(&app.config.aws).into_builder().http_client(world.wire()).build();
         create_table(&platform::app::dynamodb(&sdk, &app.config.aws), TABLE).await.expect("a table");
-        let key = random::merchant_key().expect("a key");
-        let new = NewKey { key_id: "simulated", secret: &key, merchant_id: "bakery", role: Role::Admin, name: None };
-        let made = app.store.make_key(new, None, world.now()).await.expect("a key");
-        assert_eq!(made, KeyMade::Done);
+        let mut keys = Vec::new();
+        for merchant_id in ["bakery", "florist"] {
+            let key = random::merchant_key().expect("a key");
+            let new = NewKey { key_id: merchant_id, secret: &key, merchant_id, role: Role::Admin, name: None };
+            let made = app.store.make_key(new, None, world.now()).await.expect("a key");
+            assert_eq!(made, KeyMade::Done);
+            keys.push(key);
+        }
         for queue in Queue::BOTH {
             tokio::spawn(queues::deliver(Arc::clone(world), queue));
         }
-        let shop = Arc::new(Shop::new(world, &key));
+        let shop = Arc::new(Shop::new(world, &keys[0]));
+        let neighbour = Arc::new(Neighbour::new(world, &keys[1]));
         shop.open().await;
-        Scenario { world: Arc::clone(world), shop, phones: Vec::new(), backups: Vec::new() }
+        Scenario { world: Arc::clone(world), shop, neighbour, phones: Vec::new(), backups: Vec::new() }
     }
 
     /// Passes are issued and added to phones.
@@ -243,7 +250,14 @@ impl Scenario {
                 later.await;
                 phone.wake().await;
             })),
-            97..98 => {
+            97 => {
+                let neighbour = Arc::clone(&self.neighbour);
+                doing.spawn(async move {
+                    later.await;
+                    neighbour.meddles(&pass).await;
+                });
+            }
+            98 => {
                 let all = dice.chance(0.5);
                 doing.spawn(async move {
                     later.await;

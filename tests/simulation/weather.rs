@@ -14,6 +14,8 @@ pub(crate) struct Weather {
     pub(crate) crash: f64,
     /// A process is replaced by a fresh one.
     pub(crate) fresh_process: f64,
+    /// A fresh process is one of the next release: two are at work on one table.
+    pub(crate) next_release: f64,
     /// A call of AWS is throttled.
     pub(crate) throttled: f64,
     /// A call of AWS is answered with a 500 or 503.
@@ -78,6 +80,7 @@ impl Weather {
             answer_lost: some(0.15),
             crash: some(0.15),
             fresh_process: some(0.2),
+            next_release: some(0.8),
             throttled: some(0.04),
             unavailable: some(0.04),
             broken_before: some(0.03),

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use crate::bucket::{self, Spoilt};
-use crate::invocation::{CURRENT, Side};
+use crate::invocation::{CURRENT, Release, Side};
 use crate::world::World;
 use crate::{dynamodb, queues};
 
@@ -80,6 +80,17 @@ impl Call {
         Call { service, operation, request: Request::from_parts(parts, body) }
     }
 
+    /// As the release after this one would send it.
+    fn of_next_release(mut self) -> Call {
+        let body = match self.operation.as_str() {
+            "TransactWriteItems" => dynamodb::of_next_release(self.body()),
+            "SendMessageBatch" => queues::of_next_release(self.body()),
+            _ => return self,
+        };
+        *self.request.body_mut() = body.into();
+        self
+    }
+
     fn body(&self) -> &str {
         std::str::from_utf8(self.request.body()).expect("JSON")
     }
@@ -117,6 +128,7 @@ fn fate(world: &World, call: &Call) -> Fate {
 async fn carry(world: &Arc<World>, call: Call) -> Result<Response<Bytes>, ConnectorError> {
     // Outside of any function the world itself calls, and nothing happens to that.
     let Ok(invocation) = CURRENT.try_with(Arc::clone) else { return Ok(effect(world, &call)) };
+    let call = if invocation.release == Release::Next { call.of_next_release() } else { call };
     let number = invocation.begin_call();
     let what = || format!("#{} {} call {number}, {}", invocation.number, invocation.function, call.operation);
     if invocation.dies(number, Side::Before) {

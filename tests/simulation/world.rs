@@ -21,7 +21,7 @@ use crate::apns::Peer;
 use crate::bucket::Bucket;
 use crate::dice::Dice;
 use crate::invariants::{Broken, Invariant};
-use crate::invocation::{CURRENT, Invocation, Side};
+use crate::invocation::{CURRENT, Invocation, Release, Side};
 use crate::ledger::Ledger;
 use crate::logs::Logs;
 use crate::queues::{Messages, Queue};
@@ -43,6 +43,7 @@ pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A process of some function: an `App` with a clock of its own.
 struct Process {
     app: Arc<App>,
+    release: Release,
     skew: SignedDuration,
 }
 
@@ -260,8 +261,8 @@ impl World {
         let crash = self.dice.chance(weather.crash);
         let crash_at = crash.then(|| (self.dice.between(1, 8) as u32, *self.dice.pick(&[Side::Before, Side::After])));
         let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
-        let invocation = Arc::new(Invocation::new(number, function, crash_at));
         let process = self.process(&weather);
+        let invocation = Arc::new(Invocation::new(number, function, process.release, crash_at));
         let now = self.now() + process.skew;
         let work = work(Arc::clone(&process.app), now);
         lock(&self.running).insert(number, (Arc::clone(&invocation), Instant::now()));
@@ -299,7 +300,11 @@ impl World {
         };
         let mut process = match waiting.filter(|_| !self.dice.chance(weather.fresh_process)) {
             Some(process) => process,
-            None => Process { app: self.app(), skew: SignedDuration::ZERO },
+            None => {
+                let next = self.dice.chance(weather.next_release);
+                let release = if next { Release::Next } else { Release::Present };
+                Process { app: self.app(), release, skew: SignedDuration::ZERO }
+            }
         };
         // A clock is set now and then, also back.
         if weather.skew == 0 {
