@@ -40,6 +40,10 @@ pub use function::{Audience, Function, Handler, serve};
 
 use std::error::Error;
 
+/// Every binary's allocator: what it saves stands in `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// We failed: something that should work did not. Logged once with its chain of causes, never shown to a caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{context}")]
