@@ -59,7 +59,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             merchant_id: &merchant.merchant_id,
             template: &opened,
             template_version,
-            previous: previous.as_ref().map(|stored| &stored.campaign),
+            previous: previous.as_ref().map(|stored| &*stored.campaign),
             active: previous.as_ref().map(|stored| stored.campaign.active.clone()).unwrap_or_default(),
             now,
         });
@@ -75,7 +75,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         if !composed.altered.is_empty() {
             then.push(Intent::new(now, Step::push_campaign(&composed), now)?);
         }
-        then.extend(erasing::look_at_all(previous.as_ref().map(|stored| &stored.campaign), &composed.campaign, now)?);
+        then.extend(erasing::look_at_all(previous.as_ref().map(|stored| &*stored.campaign), &composed.campaign, now)?);
         let change = CampaignChange { before: previous.as_ref(), after: &composed.campaign, then: &then };
         match app.store.put_campaign(change, &template, holding).await? {
             CampaignPut::Done => {

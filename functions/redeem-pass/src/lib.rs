@@ -1,5 +1,7 @@
 //! `POST /merchant/v1/redemptions`: the call a till makes.
 
+use std::sync::Arc;
+
 use domain::{
     Campaign, NewRedemption, Pass, Redemption, RedemptionRequest, Refusal,
     limit::{Claim, Spent},
@@ -133,7 +135,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 enum Found {
     /// The same request was answered.
     AnsweredBefore(Recorded),
-    Pass(Box<(StoredPass, Campaign)>),
+    Pass(Box<(StoredPass, Arc<Campaign>)>),
     Refused(Refusal),
 }
 
@@ -209,7 +211,7 @@ async fn redeem(
     match app.store.redeem(stored, pass, claim, change).await? {
         Written::Done => {
             app.queues.send_after_commit(&then, now).await;
-            Ok(Some(answer::json(StatusCode::CREATED, &body)))
+            Ok(Some(answer::json_text(StatusCode::CREATED, recorded.body)))
         }
         Written::Changed | Written::AnsweredBefore => Ok(None),
     }

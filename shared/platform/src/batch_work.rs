@@ -6,7 +6,7 @@
 //!
 //! [`Store::change_batch`]: crate::store::Store::change_batch
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{Campaign, Pass, Refusal};
 use futures_util::future::try_join_all;
@@ -216,7 +216,7 @@ async fn prepare(
     outcomes: &mut [Option<Outcome>],
     now: Timestamp,
 ) -> Result<Vec<Ready>, Fault> {
-    let mut campaigns: HashMap<CampaignId, Option<Campaign>> = HashMap::new();
+    let mut campaigns: HashMap<CampaignId, Option<Arc<Campaign>>> = HashMap::new();
     let mut serials: HashMap<(PassTypeIdentifier, SerialNumber), u32> = HashMap::new();
     let mut barcodes: HashMap<String, u32> = HashMap::new();
     let mut ready = Vec::with_capacity(rows.len());
@@ -245,7 +245,7 @@ async fn prepare(
         if origin == Origin::Elsewhere {
             barcodes.insert(pass.barcode.expose().to_owned(), number);
         }
-        let campaign = campaigns.get(&pass.campaign_id).and_then(Option::as_ref);
+        let campaign = campaigns.get(&pass.campaign_id).and_then(Option::as_deref);
         let campaign = campaign.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
         let mark = random::mark_of_row(&batch.seed, number);
         let mut then = issuing::following(&pass, campaign, now)?;
@@ -266,7 +266,7 @@ async fn one(
     batch: &Batch,
     number: u32,
     mut members: Map<String, Value>,
-    campaigns: &mut HashMap<CampaignId, Option<Campaign>>,
+    campaigns: &mut HashMap<CampaignId, Option<Arc<Campaign>>>,
 ) -> Result<Result<(Pass, Origin), Problems>, Fault> {
     // Whatever the rows wait, they are as old as their batch: the same answer whenever they are worked.
     let now = batch.started_at.unwrap_or(batch.created_at);
@@ -286,7 +286,7 @@ async fn one(
         let found = app.store.campaign(&batch.merchant_id, &order.campaign_id).await?;
         campaigns.insert(order.campaign_id.clone(), found.map(|stored| stored.campaign));
     }
-    let campaign = campaigns.get(&order.campaign_id).and_then(Option::as_ref);
+    let campaign = campaigns.get(&order.campaign_id).and_then(Option::as_deref);
     if campaign.is_none() {
         problems.push(Problem::new("/campaignId", "there is no such campaign"));
     }

@@ -74,6 +74,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, KeysAndAttributes},
 };
 use aws_types::SdkConfig;
+use campaigns::OpenedCampaigns;
 use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
 use passkit::secrets::AuthenticationToken;
 use serde::de::DeserializeOwned;
@@ -116,6 +117,7 @@ pub struct Store {
     table: String,
     /// Campaigns seen lately, by pass type: read along with a pass, since they are most likely its own.
     lately: Arc<Mutex<HashMap<PassTypeIdentifier, Vec<Key>>>>,
+    opened: OpenedCampaigns,
 }
 
 /// Campaigns of one pass type that are read along with a pass. Most stacks have one or two; each costs half a read unit
@@ -142,10 +144,10 @@ impl Found {
         self.items.remove(key).map(read).transpose()
     }
 
-    fn campaign(mut self) -> Result<StoredCampaign, Fault> {
-        let item = self.campaign.clone().and_then(|key| self.items.remove(&key));
-        let item = item.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
-        StoredCampaign::from_item(read(item)?)
+    fn campaign(mut self, opened: &OpenedCampaigns) -> Result<StoredCampaign, Fault> {
+        let found = self.campaign.and_then(|key| self.items.remove_entry(&key));
+        let (key, item) = found.ok_or_else(|| Fault::contradiction("a pass without its campaign"))?;
+        opened.open(key, item)
     }
 }
 
@@ -161,11 +163,15 @@ impl Key {
         Key { partition: partition.into(), sort: sort.into() }
     }
 
-    pub(crate) fn to_item(&self) -> Item {
-        Item::from([
+    fn attributes(&self) -> [(String, AttributeValue); 2] {
+        [
             ("pk".to_owned(), AttributeValue::S(self.partition.clone())),
             ("sk".to_owned(), AttributeValue::S(self.sort.clone())),
-        ])
+        ]
+    }
+
+    pub(crate) fn to_item(&self) -> Item {
+        Item::from(self.attributes())
     }
 
     fn of(item: &Item) -> Option<Key> {
@@ -188,6 +194,7 @@ impl Store {
             client: OnceLock::new(),
             table: table.to_owned(),
             lately: Arc::default(),
+            opened: OpenedCampaigns::default(),
         }
     }
 
@@ -236,7 +243,7 @@ impl Store {
         keys.extend_from_slice(others);
         keys.extend(self.lately().get(&identity.pass_type_identifier).into_iter().flatten().cloned());
         let mut items = self.get_many(&keys).await?;
-        let owner: Option<items::Owner> = items.get(&pass_key).cloned().map(read).transpose()?;
+        let owner = items.get(&pass_key).map(items::Owner::of).transpose()?;
         let owner = owner.filter(|owner| match knows {
             Knows::Secret(secret) => owner.token == *secret,
             Knows::Us => true,

@@ -1,6 +1,10 @@
 //! Templates and campaigns.
 
-use std::str::FromStr;
+use std::{
+    collections::HashMap,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use domain::Campaign;
 use jiff::Timestamp;
@@ -11,7 +15,7 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Holding, Intent, Key, Page, Store, StoredPass,
+    Holding, Intent, Item, Key, Page, Store, StoredPass,
     items::{self, MEMBER_SHARDS},
     read,
     transaction::{Condition, Outcome, Transaction, number},
@@ -27,7 +31,7 @@ const CAMPAIGNS_PAGE: i32 = 40;
 #[derive(Debug, Clone)]
 pub struct StoredCampaign {
     /// The campaign.
-    pub campaign: Campaign,
+    pub campaign: Arc<Campaign>,
     generation: u64,
 }
 
@@ -99,9 +103,41 @@ impl StoredCampaign {
         self.generation
     }
 
-    pub(super) fn from_item(item: CampaignItem) -> Result<StoredCampaign, Fault> {
+    fn from_item(item: CampaignItem) -> Result<StoredCampaign, Fault> {
         let campaign = serde_json::from_str(&item.document).map_err(|error| Fault::new("reading a campaign", error))?;
-        Ok(StoredCampaign { campaign, generation: item.generation })
+        Ok(StoredCampaign { campaign: Arc::new(campaign), generation: item.generation })
+    }
+}
+
+/// Campaigns as they were read last, by their key. What a campaign is, the table says with every read; what is saved is
+/// to parse the same text again, which takes a millisecond for one with thousands of places.
+#[derive(Clone, Default)]
+pub(super) struct OpenedCampaigns(Arc<Mutex<HashMap<Key, Opened>>>);
+
+struct Opened {
+    document: String,
+    campaign: Arc<Campaign>,
+}
+
+impl OpenedCampaigns {
+    /// How many are kept: a document has 400 KB at most (DynamoDB's item), and takes some times that when it is opened.
+    const KEPT: usize = 32;
+
+    /// The campaign in this item, which was read just now.
+    pub(super) fn open(&self, key: Key, item: Item) -> Result<StoredCampaign, Fault> {
+        let item: CampaignItem = read(item)?;
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = lock().get(&key).filter(|opened| opened.document == item.document) {
+            return Ok(StoredCampaign { campaign: Arc::clone(&opened.campaign), generation: item.generation });
+        }
+        let document = item.document.clone();
+        let stored = StoredCampaign::from_item(item)?;
+        let mut opened = lock();
+        if opened.len() >= OpenedCampaigns::KEPT {
+            opened.clear();
+        }
+        opened.insert(key, Opened { document, campaign: Arc::clone(&stored.campaign) });
+        Ok(stored)
     }
 }
 
@@ -357,7 +393,41 @@ pub fn is_place_among_members(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use serde_json::json;
+
     use super::*;
+
+    fn item(generation: u64, updated_at: &str) -> Item {
+        let document = json!({
+            "campaignId": "c", "merchantId": "m", "retiredOffers": [], "looks": {},
+            "draft": { "passTypeIdentifier": "pass.example.passloop", "templateId": "t",
+                "offers": [{ "offerId": "o", "title": "One" }] },
+            "template": { "version": 1, "digest": "" },
+            "createdAt": "2026-11-23T12:00:00Z", "updatedAt": updated_at });
+        serde_dynamo::aws_sdk_dynamodb_1::to_item(CampaignItem { v: 1, generation, document: document.to_string() })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_campaign_is_what_was_read_and_is_opened_once_while_it_stays_the_same() {
+        const NOON: &str = "2026-11-23T12:00:00Z";
+        let opened = OpenedCampaigns::default();
+        let key = |number: usize| Key::new(format!("CAMPAIGN#m#{number}"), "CAMPAIGN");
+        let first = opened.open(key(0), item(1, NOON)).unwrap();
+        let again = opened.open(key(0), item(2, NOON)).unwrap();
+        assert!(Arc::ptr_eq(&first.campaign, &again.campaign));
+        assert_eq!((first.revision(), again.revision()), (1, 2), "what is beside the document is read every time");
+        let changed = opened.open(key(0), item(3, "2026-11-23T12:00:01Z")).unwrap();
+        assert_eq!(changed.campaign.updated_at.as_second() - first.campaign.updated_at.as_second(), 1);
+        for number in 0..3 * OpenedCampaigns::KEPT {
+            opened.open(key(number), item(1, NOON)).unwrap();
+            assert!(opened.0.lock().unwrap().len() <= OpenedCampaigns::KEPT);
+        }
+        let mut damaged = item(4, NOON);
+        damaged.insert("document".to_owned(), AttributeValue::S("{".to_owned()));
+        assert!(opened.open(key(0), damaged).is_err(), "never an older one instead");
+    }
 
     #[test]
     fn a_place_among_members_is_one_that_we_wrote() {

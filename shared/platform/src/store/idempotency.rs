@@ -124,7 +124,7 @@ impl Store {
         let recorded: Option<OnceItem> = found.take(&once_key)?;
         let recorded = recorded.map_or(Ok(None), |item| item.into_recorded(once, now))?;
         let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok((recorded, None)) };
-        Ok((recorded, Some((StoredPass::from_item(pass)?, found.campaign()?))))
+        Ok((recorded, Some((StoredPass::from_item(pass)?, found.campaign(&self.opened)?))))
     }
 
     /// Records an answer that changed nothing else: a refusal. `false`: another answer was recorded before.

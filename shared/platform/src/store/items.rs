@@ -14,7 +14,7 @@ use passkit::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Key;
+use super::{Item, Key};
 use crate::Fault;
 
 /// Partitions of a campaign's members: one partition takes about 1,000 writes a second, and issuing is the one thing
@@ -121,11 +121,22 @@ pub(super) fn template_campaign_key(merchant_id: &str, template_id: &TemplateId,
 }
 
 /// Of a pass item, only whose it is.
-#[derive(Debug, Deserialize)]
 pub(super) struct Owner {
     pub(super) merchant: String,
     pub(super) campaign: CampaignId,
     pub(super) token: AuthenticationToken,
+}
+
+impl Owner {
+    /// Three attributes of an item that is read as a whole later, or not at all.
+    pub(super) fn of(item: &Item) -> Result<Owner, Fault> {
+        let text = |name: &str| {
+            let text = item.get(name).and_then(|value| value.as_s().ok());
+            text.ok_or_else(|| Fault::contradiction(format!("a pass item without its {name}")))
+        };
+        let campaign = text("campaign")?.parse().map_err(|error| Fault::new("reading a pass's campaign", error))?;
+        Ok(Owner { merchant: text("merchant")?.clone(), campaign, token: AuthenticationToken::new(text("token")?) })
+    }
 }
 
 /// The pass item, version 1. At most a kilobyte or so with a short holder: writes cost by the kilobyte.

@@ -322,7 +322,7 @@ impl Store {
     ) -> Result<Option<(StoredPass, StoredCampaign)>, Fault> {
         let mut found = self.with_campaign(identity, knows, &[]).await?;
         let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
-        Ok(Some((StoredPass::from_item(pass)?, found.campaign()?)))
+        Ok(Some((StoredPass::from_item(pass)?, found.campaign(&self.opened)?)))
     }
 
     /// Makes a pass.

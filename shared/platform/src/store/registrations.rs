@@ -94,7 +94,11 @@ impl Store {
         let Some(pass) = found.take(&items::pass_key(identity))? else { return Ok(None) };
         let registration: Option<RegistrationItem> = found.take(&registration_key)?;
         let registration = registration.map(RegistrationItem::into_registration).transpose()?;
-        Ok(Some(OnDevice { stored: StoredPass::from_item(pass)?, campaign: found.campaign()?, registration }))
+        Ok(Some(OnDevice {
+            stored: StoredPass::from_item(pass)?,
+            campaign: found.campaign(&self.opened)?,
+            registration,
+        }))
     }
 
     /// Registers a device that was not registered. The pass itself is written only when it changes with this, which
@@ -270,7 +274,7 @@ impl Store {
         let mut campaigns = HashMap::new();
         for key in campaign_keys {
             if let Some(item) = found.remove(&key) {
-                campaigns.insert(key, std::sync::Arc::new(StoredCampaign::from_item(read(item)?)?.campaign));
+                campaigns.insert(key.clone(), self.opened.open(key, item)?.campaign);
             }
         }
         let mut passes = Vec::with_capacity(carried.len());

@@ -55,7 +55,7 @@ impl Transaction {
     pub(super) fn put(&mut self, key: &Key, shape: &impl Serialize, condition: Condition) -> Result<(), Fault> {
         let mut item: Item =
             serde_dynamo::aws_sdk_dynamodb_1::to_item(shape).map_err(|error| fault("writing a stored shape", error))?;
-        item.extend(key.to_item());
+        item.extend(key.attributes());
         let put = Put::builder()
             .table_name("")
             .set_item(Some(item))
