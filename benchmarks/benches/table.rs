@@ -42,7 +42,7 @@ fn main() {
             pushes: 100_000,
             redemptions: 400,
             pages: 100,
-            passes: 2000,
+            passes: 100_000,
         }
     };
     println!("{}\n", machine::description());

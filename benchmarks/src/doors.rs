@@ -75,6 +75,12 @@ struct Subject {
     device: String,
 }
 
+impl Subject {
+    fn identity(&self) -> PassIdentity {
+        PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: self.serial.parse().unwrap() }
+    }
+}
+
 /// The doors of the table, over a world that is started, asked once for each, and left.
 pub fn all() -> Vec<Door> {
     let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -122,6 +128,7 @@ pub fn all() -> Vec<Door> {
         maker.door("`send-updated-pass`, 304", fetch, held(&warm), held(&phone)),
         // Fetched once before, so that nothing is noted any more.
         maker.door("`send-updated-pass`, cached", fetch, get(&phone), get(&phone)),
+        maker.without_package(&phone).door("`send-updated-pass`, built and cached", fetch, get(&warm), get(&phone)),
         maker.door("`send-updated-pass`, built, cached and noted", fetch, get(&fresh[0]), get(&fresh[1])),
         maker.door("`list-updatable-passes`", "list-updatable-passes", get(&warm), get(&phone)),
         maker.door("`register-pass`", "register-pass", register(&warm), register(&phone)),
@@ -160,12 +167,10 @@ async fn subject(world: &World) -> Subject {
 /// A pass that nobody downloaded: no package of it is cached.
 async fn unseen(world: &World) -> Subject {
     let pass = world.back_office().issue_of("fixture", "Ada").await;
-    let identity =
-        PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
-    let stored = world.local().app().store.pass(&identity).await.unwrap().unwrap();
-    let authorization = format!("ApplePass {}", stored.pass.authentication_token.expose());
-    let (held, device) = (String::new(), "u".repeat(32));
-    Subject { authorization, held, device, serial: pass.serial, barcode: pass.barcode }
+    let (authorization, held, device) = (String::new(), String::new(), "u".repeat(32));
+    let subject = Subject { authorization, held, device, serial: pass.serial, barcode: pass.barcode };
+    let stored = world.local().app().store.pass(&subject.identity()).await.unwrap().unwrap();
+    Subject { authorization: format!("ApplePass {}", stored.pass.authentication_token.expose()), ..subject }
 }
 
 struct Maker {
@@ -175,6 +180,12 @@ struct Maker {
 }
 
 impl Maker {
+    /// The package cache has nothing of this pass any more.
+    fn without_package(&self, subject: &Subject) -> &Maker {
+        self.many.block_on(self.world.local().app().packages.forget(&subject.identity())).unwrap();
+        self
+    }
+
     /// Calls the door twice: to warm it (its key, certificate, campaign and look are read once), and to write down what it
     /// asks of AWS.
     fn door(&self, name: &'static str, function_name: &str, warm: Order, order: Order) -> Door {

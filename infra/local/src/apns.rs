@@ -86,6 +86,12 @@ impl StandIn {
         self.journal.connections()
     }
 
+    /// How many pushes came since the start, refused ones and those no longer on record included.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.journal.received()
+    }
+
     /// Every push on record, oldest first, refused ones included. At most [`RecordedPush::KEPT`]; older ones are gone.
     #[must_use]
     pub fn pushes(&self) -> Vec<RecordedPush> {

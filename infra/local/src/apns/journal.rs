@@ -96,6 +96,7 @@ pub(super) struct Arrival {
 pub(super) struct Journal {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     connections: AtomicU64,
+    received: AtomicU64,
     state: Mutex<State>,
     /// Changes with every record.
     recorded: watch::Sender<()>,
@@ -115,7 +116,13 @@ struct Instructions {
 
 impl Journal {
     pub(super) fn new(clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { clock, connections: AtomicU64::new(0), state: Mutex::default(), recorded: watch::Sender::new(()) }
+        Self {
+            clock,
+            connections: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            state: Mutex::default(),
+            recorded: watch::Sender::new(()),
+        }
     }
 
     /// Counts a connection and gives it its number.
@@ -125,6 +132,10 @@ impl Journal {
 
     pub(super) fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Records a push with the answer it gets: `refusal` if the request itself is wrong, otherwise what was instructed.
@@ -145,6 +156,7 @@ impl Journal {
             status: answer.status(),
         });
         drop(state);
+        self.received.fetch_add(1, Ordering::Relaxed);
         self.recorded.send_replace(());
         answer
     }
