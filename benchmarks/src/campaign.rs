@@ -11,8 +11,8 @@ use passloop_tests::{back_office::PASS_TYPE, world::World};
 use platform::store::Registration;
 use serde_json::json;
 
-/// What names the first pass and its phone, in every item that is theirs.
-const FIRST: &str = "n0000000";
+/// What names the first pass and its phone, in every item that is theirs. Push tokens are hexadecimal.
+const FIRST: &str = "f0000000";
 /// What one write of a batch may carry (AWS, BatchWriteItem).
 const BATCH: usize = 25;
 /// Partitions of a campaign's members.
@@ -60,8 +60,8 @@ async fn first(world: &World) {
     let store = &world.local().app().store;
     let stored = store.pass(&identity).await.unwrap().unwrap();
     let registration = Registration {
-        device: format!("device-{FIRST}").parse().unwrap(),
-        push_token: PushToken::new(format!("token-{FIRST}")),
+        device: FIRST.repeat(4).parse().unwrap(),
+        push_token: PushToken::new(FIRST.repeat(8)),
         client: ClientKind::Apple,
         registered_at: world.now(),
     };
@@ -86,7 +86,7 @@ async fn multiply(world: &World, passes: usize) {
     let mut batch = Vec::with_capacity(BATCH);
     for number in 1..passes {
         for first in &firsts {
-            let mut item = named(first, &format!("n{number:07}"));
+            let mut item = named(first, &format!("f{number:07}"));
             if key(&item, "pk").starts_with("MEMBERS#") {
                 let partition = key(&item, "pk");
                 let (campaign, _) = partition.rsplit_once('#').unwrap();

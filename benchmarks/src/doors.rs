@@ -128,7 +128,12 @@ pub fn all() -> Vec<Door> {
         maker.door("`send-updated-pass`, 304", fetch, held(&warm), held(&phone)),
         // Fetched once before, so that nothing is noted any more.
         maker.door("`send-updated-pass`, cached", fetch, get(&phone), get(&phone)),
-        maker.without_package(&phone).door("`send-updated-pass`, built and cached", fetch, get(&warm), get(&phone)),
+        maker.without_packages([&warm, &phone]).door(
+            "`send-updated-pass`, built and cached",
+            fetch,
+            get(&warm),
+            get(&phone),
+        ),
         maker.door("`send-updated-pass`, built, cached and noted", fetch, get(&fresh[0]), get(&fresh[1])),
         maker.door("`list-updatable-passes`", "list-updatable-passes", get(&warm), get(&phone)),
         maker.door("`register-pass`", "register-pass", register(&warm), register(&phone)),
@@ -180,9 +185,11 @@ struct Maker {
 }
 
 impl Maker {
-    /// The package cache has nothing of this pass any more.
-    fn without_package(&self, subject: &Subject) -> &Maker {
-        self.many.block_on(self.world.local().app().packages.forget(&subject.identity())).unwrap();
+    /// The package cache has nothing of these passes any more.
+    fn without_packages(&self, subjects: [&Subject; 2]) -> &Maker {
+        for subject in subjects {
+            self.many.block_on(self.world.local().app().packages.forget(&subject.identity())).unwrap();
+        }
         self
     }
 
