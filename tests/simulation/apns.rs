@@ -43,7 +43,7 @@ struct Token {
     outdated: u32,
     /// It was told once that it is gone since about the time of its registration.
     doubted: bool,
-    /// Pushes that were not accepted.
+    /// Pushes in a row that were not accepted.
     refused: u32,
 }
 
@@ -175,10 +175,16 @@ async fn respond(world: &Arc<World>, ending: &Ending, request: Request<Incoming>
 fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
     check(world, token);
     let weather = world.weather();
-    let strikes = |chance: f64| {
+    let disturbs = |chance: f64| {
         let strikes = world.dice.chance(chance);
         if strikes {
             world.disturb_pushing();
+        }
+        strikes
+    };
+    let strikes = |chance: f64| {
+        let strikes = disturbs(chance);
+        if strikes {
             world.apns.refuses(token);
         }
         strikes
@@ -190,7 +196,7 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
         ending.breaks.notify_one();
         return Reply::Silence;
     }
-    if strikes(weather.apns_goes_away) {
+    if disturbs(weather.apns_goes_away) {
         ending.goes_away.notify_one();
     }
     if strikes(weather.apns_busy) {
@@ -227,7 +233,7 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
         known.doubted |= before.as_millis() <= i128::from(DOUBTFUL);
         return Reply::Refused(410, "Unregistered", Some(registered - before));
     }
-    known.outdated = 0;
+    (known.outdated, known.refused) = (0, 0);
     let phone = Arc::clone(&known.phone);
     drop(tokens);
     if world.dice.chance(weather.apns_loses) {

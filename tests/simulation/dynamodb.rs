@@ -69,7 +69,7 @@ pub(crate) const ADDED_LATER: &str = "addedLater";
 /// it (docs/deploy.md, "Updating without a gap"). This release must read past it.
 pub(crate) fn of_next_release(body: &str) -> String {
     /// Attributes that hold an object as JSON text, and those that hold one as a map.
-    const DOCUMENTS: [&str; 5] = ["document", "step", "event", "counted", "counted_in"];
+    const DOCUMENTS: [&str; 6] = ["document", "step", "event", "counted", "counted_in", "reversal"];
     const MAPS: [&str; 3] = ["last", "used", "state"];
     let mut request: Value = serde_json::from_str(body).unwrap();
     for write in request["TransactItems"].as_array_mut().into_iter().flatten() {

@@ -18,6 +18,9 @@ pub(crate) enum Invariant {
     FailsOnlyForAReason,
     OneDateOneManifest,
     Tenancy,
+    RefusedForAReason,
+    InTime,
+    ReadsStrongly,
 }
 
 impl Invariant {
@@ -58,6 +61,18 @@ impl Invariant {
             Invariant::OneDateOneManifest => {
                 ("one Last-Modified of a pass is one manifest, and dates only grow", "contract 5; design 4")
             }
+            Invariant::RefusedForAReason => (
+                "a till is refused only what was used, voided or limited, and what a pass shows in the end is redeemed",
+                "contract 4 (Redemptions)",
+            ),
+            Invariant::InTime => (
+                "with nothing in the way the next offer comes within seconds of its time",
+                "contract 4 (Redemptions, nextOfferAfterSeconds)",
+            ),
+            Invariant::ReadsStrongly => (
+                "every read is a consistent one: a read right after a push must not see the world before it",
+                "AWS, DynamoDB read consistency; design 4",
+            ),
             Invariant::Tenancy => {
                 ("what is another merchant's is unknown, and cannot be changed", "contract 4; design 7")
             }

@@ -37,6 +37,9 @@ pub(crate) struct Invocation {
     calls: AtomicU32,
     crashed: Notify,
     disturbed: AtomicBool,
+    /// Calls that failed at once: throttled, in conflict, on a connection that broke.
+    failed_calls: AtomicU32,
+    write_failed: AtomicBool,
 }
 
 impl Invocation {
@@ -46,8 +49,17 @@ impl Invocation {
         release: Release,
         crash_at: Option<(u32, Side)>,
     ) -> Invocation {
-        let (calls, crashed, disturbed) = (AtomicU32::new(0), Notify::new(), AtomicBool::new(false));
-        Invocation { number, function, release, crash_at, calls, crashed, disturbed }
+        Invocation {
+            number,
+            function,
+            release,
+            crash_at,
+            calls: AtomicU32::new(0),
+            crashed: Notify::new(),
+            disturbed: AtomicBool::new(false),
+            failed_calls: AtomicU32::new(0),
+            write_failed: AtomicBool::new(false),
+        }
     }
 
     /// A call begins: its number, from 1.
@@ -75,7 +87,29 @@ impl Invocation {
         self.disturbed.store(true, Ordering::Relaxed);
     }
 
+    /// One of its calls failed at once, and may be made again.
+    pub(crate) fn call_failed(&self) {
+        self.failed_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A transaction of it did not go well.
+    pub(crate) fn write_failed(&self) {
+        self.write_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what it writes beside its answer may be missing.
+    pub(crate) fn is_write_missing(&self) -> bool {
+        self.write_failed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_disturbed(&self) -> bool {
-        self.disturbed.load(Ordering::Relaxed)
+        self.disturbed.load(Ordering::Relaxed) || self.failed_calls.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it has a reason to fail. A call is made four times (`platform::app::sdk_config`), so as few failures as that of
+    /// all calls together are none.
+    pub(crate) fn may_fail(&self) -> bool {
+        const TRIES: u32 = 4;
+        self.disturbed.load(Ordering::Relaxed) || self.failed_calls.load(Ordering::Relaxed) >= TRIES
     }
 }

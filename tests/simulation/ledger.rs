@@ -18,6 +18,8 @@ struct Registered {
 #[derive(Debug, Clone)]
 pub(crate) struct IssuedPass {
     pub(crate) serial: String,
+    /// Who holds it: what `holderKey` finds.
+    pub(crate) customer: String,
     /// The path of its download.
     pub(crate) download: String,
     /// The barcode it was issued with: a screenshot of the first day.
@@ -30,6 +32,14 @@ pub(crate) struct Redeemed {
     pub(crate) serial: String,
     pub(crate) next_offer_at: Option<Timestamp>,
     pub(crate) version: u64,
+}
+
+/// A sale that a till began: it may have counted, unless it was refused.
+#[derive(Debug, Clone)]
+struct Sale {
+    serial: String,
+    customer: String,
+    refused: bool,
 }
 
 /// What is known.
@@ -48,8 +58,13 @@ pub(crate) struct Ledger {
     pub(crate) issued: Vec<IssuedPass>,
     /// First answers by idempotency key.
     answers: BTreeMap<String, (u16, Value)>,
+    /// By idempotency key.
+    sales: BTreeMap<String, Sale>,
     pub(crate) redeemed: BTreeMap<String, Redeemed>,
-    pub(crate) reversed: BTreeSet<String>,
+    /// When it was first answered that a redemption is reversed.
+    pub(crate) reversed: BTreeMap<String, Instant>,
+    /// Passes that somebody began to void.
+    pub(crate) to_be_voided: BTreeSet<String>,
     /// When it was first answered that a pass is void.
     pub(crate) voided: BTreeMap<String, Instant>,
     /// The holder's name last answered, by serial number.
@@ -149,6 +164,48 @@ impl Ledger {
     /// When it was answered that a barcode is used up.
     pub(crate) fn burnt_at(&self, barcode: &str) -> Option<Instant> {
         self.burnt.get(barcode).map(|(_, at)| *at)
+    }
+
+    /// A till begins a sale of a pass.
+    pub(crate) fn sells(&mut self, key: &str, serial: &str) {
+        let customer = self.customer(serial);
+        self.sales.insert(key.to_owned(), Sale { serial: serial.to_owned(), customer, refused: false });
+    }
+
+    pub(crate) fn is_refused(&mut self, key: &str) {
+        if let Some(sale) = self.sales.get_mut(key) {
+            sale.refused = true;
+        }
+    }
+
+    pub(crate) fn customer(&self, serial: &str) -> String {
+        let pass = self.issued.iter().find(|pass| pass.serial == serial);
+        pass.map(|pass| pass.customer.clone()).unwrap_or_default()
+    }
+
+    /// The pass that a sale named.
+    pub(crate) fn sold(&self, key: &str) -> String {
+        self.sales.get(key).map(|sale| sale.serial.clone()).unwrap_or_default()
+    }
+
+    /// Whether another sale of the same pass may have counted: without one its barcode is as it was issued, and unused.
+    pub(crate) fn another_sale_may_count(&self, key: &str) -> bool {
+        let serial = self.sold(key);
+        self.sales.iter().any(|(other, sale)| other != key && sale.serial == serial && !sale.refused)
+    }
+
+    /// How many other sales may count at most, of everybody's and of the same customer's: what had been taken back before
+    /// this one began does not.
+    pub(crate) fn may_count(&self, key: &str, begun: Instant) -> (u64, u64) {
+        let customer = self.sales.get(key).map(|sale| sale.customer.clone()).unwrap_or_default();
+        let others = self.sales.iter().filter(|(other, sale)| *other != key && !sale.refused);
+        let of_customer = others.clone().filter(|(_, sale)| sale.customer == customer).count() as u64;
+        let taken_back = self.reversed.iter().filter(|(_, at)| **at < begun).map(|(redemption, _)| redemption);
+        let whose =
+            taken_back.filter_map(|redemption| self.redeemed.get(redemption)).map(|known| self.customer(&known.serial));
+        let whose: Vec<String> = whose.collect();
+        let theirs = whose.iter().filter(|whose| **whose == customer).count() as u64;
+        ((others.count() as u64).saturating_sub(whose.len() as u64), of_customer.saturating_sub(theirs))
     }
 
     /// An answer under an idempotency key. Says so if there was another.

@@ -203,10 +203,10 @@ async fn work(world: &Arc<World>, queue: Queue, mut batch: Vec<Message>) {
     });
     let failed: Vec<String> = match run.await {
         None => batch.iter().map(|message| message.id.clone()).collect(),
-        Some((answer, is_disturbed)) => {
+        Some((answer, invocation)) => {
             let failed = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier);
             let failed: Vec<String> = failed.collect();
-            if !failed.is_empty() && !is_disturbed {
+            if !failed.is_empty() && !invocation.may_fail() {
                 world.failed_without_reason(&format!("{} left {failed:?} in its queue", queue.function()));
             }
             failed

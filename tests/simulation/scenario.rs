@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use passloop_local::Doors;
+use passloop_tests::back_office::PASS_TYPE;
 use platform::keys::Role;
 use platform::random;
 use platform::store::{KeyMade, NewKey, create_table};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::invariants::Invariant;
@@ -163,14 +164,14 @@ impl Scenario {
                     later.await;
                     let shown = phone.contents.try_lock().ok().and_then(|contents| {
                         let carried = contents.wallet.get(&serial).or_else(|| contents.wallet.values().next())?;
-                        carried.package.barcode().map(str::to_owned)
+                        let shown = carried.package.text("serialNumber").to_owned();
+                        carried.package.barcode().map(|barcode| (shown, barcode.to_owned()))
                     });
-                    let what = match (way, shown) {
-                        (0, _) => json!({ "passTypeIdentifier": passloop_tests::back_office::PASS_TYPE, "serialNumber": serial }),
-                        (1, _) | (_, None) => json!({ "barcode": pass.barcode }),
-                        (_, Some(shown)) => json!({ "barcode": shown }),
-                    };
-                    shop.redeem(&what).await;
+                    match (way, shown) {
+                        (0, _) => shop.redeem(&serial, &named(&serial)).await,
+                        (1, _) | (_, None) => shop.redeem(&serial, &json!({ "barcode": pass.barcode })).await,
+                        (_, Some((shown, barcode))) => shop.redeem(&shown, &json!({ "barcode": barcode })).await,
+                    }
                 });
             }
             30..38 => drop(doing.spawn(async move {
@@ -245,12 +246,12 @@ impl Scenario {
                     self.backups[place] = Some(contents.clone());
                 }
             }
-            89..93 => phone.sleep(),
-            93..97 => drop(doing.spawn(async move {
+            89..92 => phone.sleep(),
+            92..95 => drop(doing.spawn(async move {
                 later.await;
                 phone.wake().await;
             })),
-            97 => {
+            95..98 => {
                 let neighbour = Arc::clone(&self.neighbour);
                 doing.spawn(async move {
                     later.await;
@@ -324,12 +325,19 @@ impl Scenario {
     }
 }
 
+/// A pass as somebody reads it out.
+pub(crate) fn named(serial: &str) -> Value {
+    json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": serial })
+}
+
 async fn sweep(world: &Arc<World>) {
     let function = Doors::worker("sweep").expect("the sweep");
     let run = world.run("sweep", SWEEP_TIMEOUT, move |app, now| {
         Box::pin(async move { function.run(&app, json!({}), now).await.map_err(|fault| fault.chain()) })
     });
-    if let Some((Err(fault), false)) = run.await {
+    if let Some((Err(fault), invocation)) = run.await
+        && !invocation.may_fail()
+    {
         world.failed_without_reason(&format!("the sweep failed: {fault}"));
     }
 }

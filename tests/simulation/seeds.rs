@@ -1,5 +1,6 @@
 //! Which seeds are played, on how many threads, and what is said of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -60,6 +61,7 @@ pub(crate) fn play_all(seeds: &[u64]) -> Vec<u64> {
     let begun = Instant::now();
     common();
     let (next, failing) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let happened = Mutex::new(BTreeMap::<String, u64>::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let stop_at_first = std::env::var_os("STOP_AT_FIRST").is_some();
     std::thread::scope(|scope| {
@@ -73,8 +75,19 @@ pub(crate) fn play_all(seeds: &[u64]) -> Vec<u64> {
                         return;
                     }
                     let played = std::panic::catch_unwind(|| play(seed));
+                    if let Ok(played) = &played {
+                        let mut happened = happened.lock().unwrap_or_else(PoisonError::into_inner);
+                        for line in &played.trace {
+                            *happened.entry(kind(line)).or_default() += 1;
+                        }
+                    }
                     match played {
-                        Ok(Played { broken: None, .. }) => {}
+                        Ok(Played { broken: None, trace }) => {
+                            if std::env::var_os("TRACE").is_some() {
+                                eprintln!("\nseed {seed}: holds");
+                                trace.iter().for_each(|line| eprintln!("  {line}"));
+                            }
+                        }
                         Ok(Played { broken: Some(broken), trace }) => {
                             let mut failing = failing();
                             failing.push(seed);
@@ -97,7 +110,30 @@ pub(crate) fn play_all(seeds: &[u64]) -> Vec<u64> {
         count as f64 / took,
         failing.len()
     );
+    let happened = happened.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let all: Vec<String> = happened.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    eprintln!("simulation: {}", all.join(", "));
     failing
+}
+
+/// What kind of thing a line of the trace tells, so that it can be counted: what never happens is not tested.
+fn kind(line: &str) -> String {
+    // "01 12:00:03.787 till: sale-3 is answered 201 …"
+    let told = line.splitn(3, ' ').nth(2).unwrap_or_default();
+    let (who, what) = told.split_once(": ").unwrap_or((told, ""));
+    let words: Vec<&str> = what.split(' ').collect();
+    let word = |place: usize| words.get(place).copied().unwrap_or_default();
+    match who {
+        "till" => format!("till/{}{}{}", word(3), if word(4).is_empty() { "" } else { "/" }, word(4)),
+        "fault" => format!("fault/{}", words.last().copied().unwrap_or_default()),
+        "office" => format!("office/{}", if word(0) == "has" { word(1) } else { word(0) }),
+        "neighbour" => format!("neighbour/{}", word(2)),
+        "APNs" => format!("APNs/{}", if word(0) == "a" { "push" } else { word(0) }),
+        phone if phone.starts_with("phone") => {
+            format!("phone/{}", if word(0) == "is" || word(0) == "has" { word(1) } else { word(0) })
+        }
+        who => who.to_owned(),
+    }
 }
 
 fn report(seed: u64, broken: &str, trace: &[String], failed: usize) {

@@ -25,6 +25,17 @@ pub(crate) const SOON: &str = "Soon";
 /// Attempts of a merchant's program, at least a second apart, before it is a scandal.
 const ATTEMPTS: u32 = 60;
 
+/// How many redemptions count at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Of the campaign.
+    pub(crate) total: Option<u64>,
+    /// Of its offer `ticket`.
+    pub(crate) ticket: Option<u64>,
+    /// Of one customer.
+    pub(crate) customer: Option<u64>,
+}
+
 /// The merchant's programs.
 pub(crate) struct Shop {
     world: Arc<World>,
@@ -34,7 +45,7 @@ pub(crate) struct Shop {
     desk: tokio::sync::Mutex<()>,
     after_last: &'static str,
     next_offer_after: u64,
-    total_limit: Option<u64>,
+    limits: Limits,
     greets: bool,
     push_over: u64,
 }
@@ -51,14 +62,22 @@ impl Shop {
             desk: tokio::sync::Mutex::default(),
             after_last: dice.pick::<&str>(&["stop", "repeat"]),
             next_offer_after: *dice.pick(&[0, 15, 15, 1_200]),
-            total_limit: dice.chance(0.3).then(|| dice.between(1, 6)),
+            limits: Limits {
+                total: dice.chance(0.3).then(|| dice.between(1, 6)),
+                ticket: dice.chance(0.2).then(|| dice.between(1, 4)),
+                customer: dice.chance(0.2).then(|| dice.between(1, 4)),
+            },
             greets: dice.chance(0.3),
             push_over: *dice.pick(&[0, 0, 120]),
         }
     }
 
-    pub(crate) fn total_limit(&self) -> Option<u64> {
-        self.total_limit
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(crate) fn next_offer_after(&self) -> u64 {
+        self.next_offer_after
     }
 
     pub(crate) fn repeats(&self) -> bool {
@@ -142,14 +161,19 @@ impl Shop {
         let offers: Vec<Value> = OFFERS
             .iter()
             .map(|(id, limit)| {
-                json!({ "offerId": id, "title": id, "redemptionLimit": limit, "overlay": promo("redeemable") })
+                let total = self.limits.ticket.filter(|_| *id == "ticket");
+                json!({ "offerId": id, "title": id, "redemptionLimit": limit, "totalRedemptionLimit": total,
+                    "overlay": promo("redeemable") })
             })
             .collect();
         let mut campaign = json!({
             "passTypeIdentifier": PASS_TYPE, "templateId": CAMPAIGN, "offers": offers,
             "redeemedOverlay": promo("redeemed"), "voidedOverlay": promo("voided"),
             "nextOfferAfterSeconds": self.next_offer_after, "afterLastOffer": self.after_last,
-            "totalRedemptionLimit": self.total_limit, "pushOverSeconds": self.push_over });
+            "totalRedemptionLimit": self.limits.total, "pushOverSeconds": self.push_over });
+        if let Some(limit) = self.limits.customer {
+            (campaign["holderKey"], campaign["redemptionsPerHolder"]) = (json!("/customer"), json!(limit));
+        }
         if self.greets {
             campaign["welcomeOverlay"] = json!({ "fields": { "news": { "value": "Hello!" } } });
         }
@@ -176,14 +200,15 @@ impl Shop {
     /// A new pass.
     pub(crate) async fn issue(&self) -> Option<IssuedPass> {
         let number = self.number();
-        let order =
-            json!({ "campaignId": CAMPAIGN, "serialNumber": format!("S{number}"), "holder": { "name": "Ada" } });
+        let customer = (*self.world.dice.pick(&["C1", "C2"])).to_owned();
+        let holder = json!({ "name": "Ada", "customer": customer });
+        let order = json!({ "campaignId": CAMPAIGN, "serialNumber": format!("S{number}"), "holder": holder });
         let key = format!("order-{number}");
         let pass =
             self.expect(self.request(Method::POST, "/passes", Some(&key), Some(order.to_string())), &[201]).await?;
         let text = |key: &str| pass[key].as_str().unwrap_or_default().to_owned();
         let download = text("downloadUrl").replace(crate::world::PUBLIC_URL, "");
-        let issued = IssuedPass { serial: text("serialNumber"), download, barcode: text("barcode") };
+        let issued = IssuedPass { serial: text("serialNumber"), customer, download, barcode: text("barcode") };
         let mut ledger = self.world.ledger();
         ledger.secret("barcode", &issued.barcode);
         ledger.secret("link", issued.download.trim_start_matches("/p/").trim_end_matches(".pkpass"));
@@ -213,6 +238,7 @@ impl Shop {
         let key = format!("void-{}", self.number());
         let path = format!("{}/void", Shop::path(serial));
         let request = self.request(Method::POST, &path, Some(&key), Some("{}".to_owned()));
+        self.world.ledger().to_be_voided.insert(serial.to_owned());
         if let Some(pass) = self.expect(request, &[200]).await {
             self.world.note("office", || format!("has voided {serial}"));
             self.world.ledger().voided.entry(serial.to_owned()).or_insert_with(Instant::now);
@@ -232,17 +258,18 @@ impl Shop {
         let refusals = ["too_late_to_reverse", "not_reversible"];
         match (status, answer["code"].as_str()) {
             (200, _) => {
-                self.world.ledger().reversed.insert(redemption.to_owned());
+                self.world.ledger().reversed.entry(redemption.to_owned()).or_insert_with(Instant::now);
             }
             (409, Some(code)) if refusals.contains(&code) => {}
             _ => self.world.breaks(Invariant::NoLostWrite, format!("a reversal was answered {status} {answer}")),
         }
     }
 
-    /// A till redeems what it was shown; now and then it sends the same sale twice at once.
-    pub(crate) async fn redeem(&self, what: &Value) {
+    /// A till redeems what it was shown, of this pass; now and then it sends the same sale twice at once.
+    pub(crate) async fn redeem(&self, serial: &str, what: &Value) {
         let number = self.number();
         let key = format!("sale-{number}");
+        self.world.ledger().sells(&key, serial);
         let mut order = what.clone();
         order["till"] = json!(format!("till {}", number % 3));
         let begun = Instant::now();
@@ -283,16 +310,27 @@ impl Shop {
             drop(ledger);
             return world.breaks(Invariant::CountsOnce, problem);
         }
-        let refusals = ["already_redeemed", "voided", "expired", "not_yet_redeemable", "limit_reached"];
-        match (status, code) {
-            (201, _) => {}
-            (409, code) if refusals.contains(&code) => return,
-            // A barcode that was replaced redeems nothing, and belongs to nothing.
-            (404, "unknown_pass") if order["barcode"].is_string() => return,
-            _ => {
-                drop(ledger);
-                return world.breaks(Invariant::CountsOnce, format!("a redemption was answered {status} {answer}"));
+        if status != 201 {
+            let is_true = match (status, code) {
+                (409, "already_redeemed") => ledger.another_sale_may_count(key),
+                // A barcode that was replaced redeems nothing, and belongs to nothing.
+                (404, "unknown_pass") => order["barcode"].is_string() && ledger.another_sale_may_count(key),
+                (409, "voided") => ledger.to_be_voided.contains(&ledger.sold(key)),
+                (409, "limit_reached") => {
+                    let (all, of_customer) = ledger.may_count(key, begun);
+                    let is_spent = |limit: Option<u64>, count| limit.is_some_and(|limit| count >= limit);
+                    let Limits { total, ticket, customer } = self.limits;
+                    is_spent(total, all) || is_spent(ticket, all) || is_spent(customer, of_customer)
+                }
+                _ => false,
+            };
+            ledger.is_refused(key);
+            drop(ledger);
+            if !is_true {
+                let seen = format!("{key} of {order} was answered {status} {answer}");
+                world.breaks(Invariant::RefusedForAReason, seen);
             }
+            return;
         }
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
         let (redemption, serial) = (text("redemptionId"), text("serialNumber"));
@@ -329,6 +367,17 @@ impl Shop {
         // Who was not answered for long may be too late with it.
         if status != 201 && self.world.now() < at {
             self.world.breaks(Invariant::NoLostWrite, format!("an update was answered {status} {answer}"));
+        }
+    }
+
+    /// A till scans a pass that came to rest. What it is answered: `redeemed`, or the code of a refusal.
+    pub(crate) async fn scan(&self, what: &Value) -> String {
+        let key = format!("scan-{}", self.number());
+        let request = self.request(Method::POST, "/redemptions", Some(&key), Some(what.to_string()));
+        match self.ask(request).await {
+            Some((201, _)) => "redeemed".to_owned(),
+            Some((status, answer)) => answer["code"].as_str().map_or_else(|| status.to_string(), str::to_owned),
+            None => "nothing".to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 
 /// Probabilities, each for one occasion.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Weather {
     /// A request never reaches its function.
     pub(crate) request_lost: f64,
@@ -104,6 +104,11 @@ impl Weather {
             apns_loses: some(0.1),
             skew: if dice.chance(0.5) { dice.between(0, 4000) } else { 0 },
         }
+    }
+
+    /// Whether nothing goes wrong at all.
+    pub(crate) fn is_calm(&self) -> bool {
+        *self == Weather::calm()
     }
 
     /// Whether a push may come twice, or late, for reasons that no service can help: then a phone may be told what it

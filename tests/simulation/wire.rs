@@ -17,6 +17,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use crate::bucket::{self, Spoilt};
+use crate::invariants::Invariant;
 use crate::invocation::{CURRENT, Release, Side};
 use crate::world::World;
 use crate::{dynamodb, queues};
@@ -80,6 +81,12 @@ impl Call {
         Call { service, operation, request: Request::from_parts(parts, body) }
     }
 
+    /// A read of DynamoDB that may be answered from the past.
+    fn is_weak_read(&self) -> bool {
+        ["GetItem", "BatchGetItem", "Query"].contains(&self.operation.as_str())
+            && !self.body().contains(r#""ConsistentRead":true"#)
+    }
+
     /// As the release after this one would send it.
     fn of_next_release(mut self) -> Call {
         let body = match self.operation.as_str() {
@@ -130,6 +137,9 @@ async fn carry(world: &Arc<World>, call: Call) -> Result<Response<Bytes>, Connec
     let Ok(invocation) = CURRENT.try_with(Arc::clone) else { return Ok(effect(world, &call)) };
     let call = if invocation.release == Release::Next { call.of_next_release() } else { call };
     let number = invocation.begin_call();
+    if call.is_weak_read() {
+        world.breaks(Invariant::ReadsStrongly, format!("{}: {}", call.operation, call.body()));
+    }
     let what = || format!("#{} {} call {number}, {}", invocation.number, invocation.function, call.operation);
     if invocation.dies(number, Side::Before) {
         world.note("crash", || format!("{}: before it took effect", what()));
@@ -138,7 +148,14 @@ async fn carry(world: &Arc<World>, call: Call) -> Result<Response<Bytes>, Connec
     world.latency().await;
     let fate = fate(world, &call);
     if fate != Fate::Well {
-        invocation.disturb();
+        if matches!(fate, Fate::Silent | Fate::Late) {
+            invocation.disturb();
+        } else {
+            invocation.call_failed();
+        }
+        if call.operation == "TransactWriteItems" {
+            invocation.write_failed();
+        }
         world.note("fault", || format!("{}: {fate:?}", what()));
     }
     let broken = || ConnectorError::io("the connection was closed".into());

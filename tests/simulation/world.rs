@@ -234,11 +234,11 @@ impl World {
         let run = self.run(function, DOOR_TIMEOUT, move |app, now| {
             Box::pin(async move { doors.answer(&app, request, &id, now).await })
         });
-        let (answer, is_disturbed) = run.await?;
-        if answer.status().is_server_error() && !is_disturbed {
+        let (answer, invocation) = run.await?;
+        if answer.status().is_server_error() && !invocation.may_fail() {
             self.failed_without_reason(&format!("{what} answered {}", answer.status()));
         }
-        if is_disturbed && function == "send-updated-pass" {
+        if (invocation.may_fail() || invocation.is_write_missing()) && function == "send-updated-pass" {
             // It may not have noted that this version was fetched, and says so in its log: then it is listed once more.
             self.ledger().fetch_not_noted(what.rsplit('/').next().unwrap_or_default());
         }
@@ -250,16 +250,19 @@ impl World {
         Some(answer)
     }
 
-    /// Runs a function in some process. `None`: it died. Besides what it answered: whether anything around it failed.
+    /// Runs a function in some process. `None`: it died. Besides what it answered: what failed around it.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<World>,
         function: &'static str,
         timeout: Duration,
         work: impl FnOnce(Arc<App>, Timestamp) -> Boxed<T>,
-    ) -> Option<(T, bool)> {
+    ) -> Option<(T, Arc<Invocation>)> {
         let weather = self.weather();
         let crash = self.dice.chance(weather.crash);
-        let crash_at = crash.then(|| (self.dice.between(1, 8) as u32, *self.dice.pick(&[Side::Before, Side::After])));
+        // Most runs make a few calls; a sweep, or a worker with many messages, makes dozens.
+        let last = *self.dice.pick(&[4, 8, 40]);
+        let crash_at =
+            crash.then(|| (self.dice.between(1, last) as u32, *self.dice.pick(&[Side::Before, Side::After])));
         let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
         let process = self.process(&weather);
         let invocation = Arc::new(Invocation::new(number, function, process.release, crash_at));
@@ -287,7 +290,7 @@ impl World {
                 if waiting.len() < WAITING_PROCESSES {
                     waiting.push(process);
                 }
-                Some((answer, invocation.is_disturbed()))
+                Some((answer, invocation))
             }
         }
     }
