@@ -1,7 +1,7 @@
 //! What is tried with bytes from outside: each function takes any bytes and panics when a promise is broken.
 //!
 //! `fuzz/run` lets LLVM's fuzzer search for such bytes; what it found of interest is kept in `fuzz/corpus`, and `cargo test`
-//! (`tests/hostile`) tries all of that on every run, without the fuzzer.
+//! (`tests/corpus`) tries all of that on every run, without the fuzzer.
 #![forbid(unsafe_code)]
 
 mod archives;

@@ -192,6 +192,12 @@ async fn what_cannot_be_a_batch_is_refused_at_once() {
     csv("").await.problem(422, "invalid");
     csv("holder.name\n\r\n").await.problem(422, "invalid");
     assert_eq!(csv("holder.name,holder\nA,{}\n").await.problem_paths(), ["/holder"]);
+    // A short row is given every part of every name in the header.
+    let deep = |levels: usize| format!("holder.{}\nx\n", vec!["a"; levels - 1].join("."));
+    csv(&deep(65)).await.problem(422, "invalid");
+    csv(&deep(5000)).await.problem(422, "invalid");
+    let broad: Vec<String> = (0..150).map(|number| format!("holder.a{number}.b")).collect();
+    csv(&format!("{}\n{}x\n", broad.join(","), ",".repeat(149))).await.problem(422, "invalid");
     let bytes = vec![0xff; 10];
     office.batch("bad", OF_CAMPAIGN, CSV, bytes).await.problem(422, "invalid");
     office.batch("bad", "", JSON_LINES, "\n \n".to_owned()).await.problem(422, "invalid");

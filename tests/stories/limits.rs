@@ -261,6 +261,13 @@ async fn impossible_limits_over_all_passes_are_refused_by_path() {
     campaign["reversibleForSeconds"] = json!(31_536_001);
     campaign["offers"][1]["totalRedemptionLimit"] = json!(1_000_000_001);
     let answer = world.back_office().put_campaign("limits", &campaign).await;
+    // Whoever has a pass writes there, as often as they like.
+    for key in ["/personalization/emailAddress", "/personalization"] {
+        let mut campaign = two_offers();
+        (campaign["holderKey"], campaign["redemptionsPerHolder"]) = (json!(key), json!(1));
+        let answer = world.back_office().put_campaign("limits", &campaign).await;
+        assert_eq!(answer.problem_paths(), ["/holderKey"]);
+    }
     answer.problem(422, "invalid");
     for path in ["/totalRedemptionLimit", "/holderKey", "/reversibleForSeconds", "/offers/1/totalRedemptionLimit"] {
         assert!(answer.problem_paths().contains(&path.to_owned()), "{path}: {}", answer.text());

@@ -315,3 +315,40 @@ async fn what_a_scanner_adds_to_a_barcode_is_not_part_of_it() {
     assert_eq!(receipt.json()["serialNumber"], pass.serial);
     world.end().await;
 }
+
+/// A JSON value of so many arrays within each other.
+fn nested(depth: usize) -> serde_json::Value {
+    (0..depth).fold(json!(1), |inner, _| json!([inner]))
+}
+
+/// What is taken can be read again: a merchant's data is stored within a few levels of our own (docs/limits.md).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nests_too_deep_is_refused_and_what_is_taken_works() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let campaign = |depth: usize| {
+        let mut campaign = two_offers();
+        campaign["benefit"] = nested(depth);
+        campaign["offers"][0]["benefit"] = nested(depth - 2);
+        campaign["offers"][0]["overlay"]["set"] = json!({ "userInfo": nested(depth - 4) });
+        campaign
+    };
+    office.put_campaign("deep", &campaign(64)).await.problem(400, "malformed");
+    office.put_campaign("deep", &campaign(63)).await.expect(201);
+    office.put_campaign("deep", &campaign(62)).await.expect(200);
+    let order = |depth: usize| json!({ "campaignId": "deep", "holder": { "deep": nested(depth) } });
+    office.post_pass(&order(63)).await.problem(400, "malformed");
+    let pass = office.post_pass(&order(62)).await.expect(201).json();
+    let target = json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": pass["serialNumber"] });
+    let update = |depth: usize| {
+        let overlay = json!({ "set": { "userInfo": nested(depth) } });
+        json!({ "target": target, "at": world.now(), "overlay": overlay })
+    };
+    Answer::to(office.request(Method::POST, "/updates").json(&update(62))).await.problem(400, "malformed");
+    let made = Answer::to(office.request(Method::POST, "/updates").json(&update(61))).await.expect(201).json();
+    let path = format!("/updates/{}", made["updateId"].as_str().unwrap());
+    let get = || async { Answer::to(office.request(Method::GET, &path)).await.expect(200).json() };
+    world.until("the update is on", get, |update| update["state"] == "active").await;
+    world.till().redeem(pass["barcode"].as_str().unwrap()).await.expect(201);
+    world.end().await;
+}

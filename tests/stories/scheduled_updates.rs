@@ -272,3 +272,46 @@ async fn two_targets_are_none_and_a_list_goes_on_only_where_one_ended() {
     answer.problem(422, "invalid");
     world.end().await;
 }
+
+/// A key that may schedule for one pass only is told nothing of what a greater one scheduled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_keys_answer_is_given_only_to_whom_it_could_be_given() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let made = office.make_key(&json!({ "role": "issue" })).await.expect(201).json();
+    let lesser = world.back_office_with(made["secret"].as_str().unwrap());
+    let update = json!({ "target": { "campaignId": CAMPAIGN }, "at": world.now(), "overlay": discount("20 %") });
+    let send = |office: &BackOffice| {
+        Answer::to(office.request(Method::POST, "/updates").header("Idempotency-Key", "k").json(&update))
+    };
+    send(&office).await.expect(201);
+    send(&lesser).await.problem(403, "forbidden");
+    world.end().await;
+}
+
+/// What is on for one pass stands in its item, which has an end; the update that is too much fails, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_of_one_pass_leave_room_for_the_pass() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let pass = office.issue("Ada").await;
+    let target = json!({ "passTypeIdentifier": pass.pass_type, "serialNumber": pass.serial });
+    let update = |bytes: usize| {
+        let overlay = json!({ "set": { "userInfo": { "text": "x".repeat(bytes) } } });
+        json!({ "target": target, "at": world.now() + jiff::SignedDuration::from_secs(60), "overlay": overlay })
+    };
+    assert_eq!(schedule(&office, &update(200_000)).await.problem_paths(), ["/overlay"]);
+    let first = schedule(&office, &update(100_000)).await.expect(201).json();
+    let second = schedule(&office, &update(100_001)).await.expect(201).json();
+    world.pass_time(std::time::Duration::from_secs(60)).await;
+    let states = || async {
+        let mut states = [get(&office, &first).await, get(&office, &second).await];
+        states.iter_mut().map(|update| update["state"].take()).collect::<Vec<Value>>()
+    };
+    let is_over = |states: &Vec<Value>| states.iter().all(|state| state != "scheduled");
+    let mut states = world.until("one is on, and one failed", states, is_over).await;
+    states.sort_by_key(Value::to_string);
+    assert_eq!(states, [json!("active"), json!("failed")]);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    world.end().await;
+}

@@ -38,7 +38,6 @@ pub(crate) async fn package(
     // A serial number holds nothing that a quoted file name would have to escape.
     let disposition = format!("attachment; filename=\"{}.pkpass\"", pass.identity.serial_number);
     set(&mut response, header::CONTENT_DISPOSITION, &disposition)?;
-    set(&mut response, header::LAST_MODIFIED, &pass.last_modified(campaign).to_header())?;
     Ok(response)
 }
 

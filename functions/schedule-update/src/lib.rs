@@ -78,16 +78,19 @@ fn target(fields: &mut Fields) -> Option<Target> {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise(app, &request, Role::Issue, now).await?;
     let once = idempotency::once(&request, &merchant, Need::Optional)?;
+    let read = read(&request, now);
+    if let Ok((Some(update), _)) = &read {
+        let needed = role_for(&update.target);
+        if merchant.role < needed {
+            return Err(Failure::Forbidden { needed });
+        }
+    }
     // What was scheduled once is answered so for ever, also when its time is over.
     if let Some(answer) = idempotency::earlier_answer(app, once.as_ref(), now).await? {
         return Ok(answer);
     }
-    let (update, mut problems) = read(&request, now)?;
+    let (update, mut problems) = read?;
     let Some(mut update) = update else { return Err(Failure::Invalid(problems)) };
-    let needed = role_for(&update.target);
-    if merchant.role < needed {
-        return Err(Failure::Forbidden { needed });
-    }
     update.merchant_id.clone_from(&merchant.merchant_id);
     match rehearse(app, &update, now).await? {
         Rehearsal::Good => {}

@@ -200,6 +200,11 @@ pub(crate) fn problems(draft: &CampaignDraft) -> Problems {
         );
         problems.push(Problem::new("/holderKey", message));
     }
+    // Whoever has the pass enrols, and enrols again under another name: no limit by that would hold.
+    if draft.holder_key.as_deref().is_some_and(|key| key == "/personalization" || key.starts_with("/personalization/"))
+    {
+        problems.push(Problem::new("/holderKey", "must not lie in /personalization, which customers write themselves"));
+    }
     if draft.reversible_for_seconds > MAXIMUM_REVERSIBLE_FOR_SECONDS {
         let message = format!("must be 0 to {MAXIMUM_REVERSIBLE_FOR_SECONDS}");
         problems.push(Problem::new("/reversibleForSeconds", message));

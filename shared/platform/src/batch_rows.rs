@@ -6,12 +6,16 @@ use passkit::problem::{Problem, Problems, pointer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use crate::input::{DEPTH_LIMIT, nests_too_deep};
+
 /// Rows of one batch at most.
 pub const MAXIMUM_ROWS: u32 = 100_000;
 /// Bytes of one row at most: the longest holder data, written with escapes, and everything else.
 pub const ROW_LIMIT: usize = 16_384;
 /// Columns of a CSV at most.
 const MAXIMUM_COLUMNS: usize = 200;
+/// Parts of all their names, such as the three of `holder.address.city`.
+const MAXIMUM_NAMES: usize = 400;
 /// Names that a column can have, besides `holder.<name>`: the members of a pass request.
 const COLUMNS: [&str; 11] = [
     "campaignId",
@@ -111,6 +115,14 @@ pub fn head(format: Format, bytes: &[u8]) -> Result<Head, Problems> {
     if columns.len() == 1 && columns[0].contains(';') {
         return Err(whole("has semicolons in its header: columns are parted by commas".to_owned()));
     }
+    // Each row, however short, is given all of these.
+    let names: usize = columns.iter().map(|column| column.split('.').count()).sum();
+    if names > MAXIMUM_NAMES || columns.iter().any(|column| column.split('.').count() > DEPTH_LIMIT) {
+        let message = format!(
+            "the names of the columns may have {MAXIMUM_NAMES} parts, parted by dots, and one of them {DEPTH_LIMIT}"
+        );
+        return Err(whole(message));
+    }
     let problems = problems_of_columns(&columns);
     if problems.is_empty() { Ok(Head { columns, length }) } else { Err(problems) }
 }
@@ -185,6 +197,10 @@ fn whole(message: impl Into<String>) -> Problems {
     vec![Problem::new("", message)]
 }
 
+fn too_deep() -> String {
+    format!("nests deeper than {DEPTH_LIMIT} levels")
+}
+
 fn too_long() -> Problems {
     whole(format!("a row may have {ROW_LIMIT} bytes"))
 }
@@ -194,6 +210,9 @@ fn line_row(line: &[u8]) -> Row {
         return Err(too_long());
     }
     let text = std::str::from_utf8(line).map_err(|_| whole("is not UTF-8"))?;
+    if nests_too_deep(line) {
+        return Err(whole(too_deep()));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
@@ -259,6 +278,10 @@ fn record_row(columns: &[String], record: &csv::ByteRecord) -> Row {
             continue;
         }
         let value = match name.as_str() {
+            "holder" if nests_too_deep(cell) => {
+                problems.push(Problem::new(path, too_deep()));
+                continue;
+            }
             "holder" => match serde_json::from_str(text) {
                 Ok(value) => value,
                 Err(_) => {

@@ -20,11 +20,37 @@ pub struct Fields {
     problems: Problems,
 }
 
+/// Objects and arrays within each other, of any JSON from outside. What is stored wraps it in a few more, and has to stay
+/// within the 128 that serde_json reads.
+pub const DEPTH_LIMIT: usize = 64;
+
+/// Whether a text nests deeper than [`DEPTH_LIMIT`], if it is JSON.
+pub fn nests_too_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_LIMIT {
+            return true;
+        }
+    }
+    false
+}
+
 /// The body of a request: a JSON object. An empty body is an empty object.
 pub fn fields(request: &lambda_http::Request) -> Result<Fields, Failure> {
     let bytes = body(request, JSON_LIMIT)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Fields { path: String::new(), members: Map::new(), problems: Problems::new() });
+    }
+    if nests_too_deep(bytes) {
+        return Err(Failure::Malformed(format!("the body nests deeper than {DEPTH_LIMIT} levels")));
     }
     let value =
         serde_json::from_slice(bytes).map_err(|error| Failure::Malformed(format!("the body is not JSON: {error}")))?;

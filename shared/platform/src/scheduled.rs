@@ -14,6 +14,9 @@ use crate::{
     webhooks,
 };
 
+/// Bytes of the updates that are on for one pass, as they stand in its item: that has 400 KB, and room for all else.
+const PASS_UPDATES_BYTES: usize = 128 * 1024;
+
 /// The intent of an update's next edge, if one follows.
 pub fn next_intent(update: &ScheduledUpdate, next: &Next, now: Timestamp) -> Result<Option<Intent>, Fault> {
     let Some((edge, due)) = next.edge else { return Ok(None) };
@@ -188,6 +191,13 @@ async fn composed(
     }
     if active == *current {
         return Ok(Ok(Composed::Same));
+    }
+    if let Found::Pass(_) = found
+        && serde_json::to_vec(&active).map_or(true, |written| written.len() > PASS_UPDATES_BYTES)
+    {
+        let message =
+            format!("the updates that would be on at once have more than {PASS_UPDATES_BYTES} bytes together");
+        return Ok(Err(vec![Problem::new("/overlay", message)]));
     }
     let template = app.packages.template(&campaign.merchant_id, &campaign.template).await?;
     match found {
