@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use passloop_local::apns::StandIn;
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, PASS_TYPE, two_offers};
@@ -111,7 +112,7 @@ async fn run(passes: usize, waves: usize) -> ExitCode {
     for wave in 1..=waves {
         // Others add the pass while all ask: none of them may be turned away.
         let from = phones.len();
-        let received = soak.apns.received();
+        let before = (soak.apns.received(), Timestamp::now());
         soak.change_campaign(wave).await;
         let (asked, added) = tokio::join!(
             storm(&soak.http, &soak.base, phones),
@@ -119,7 +120,7 @@ async fn run(passes: usize, waves: usize) -> ExitCode {
         );
         phones = soak.told("wave", wave, asked);
         phones.extend(soak.told("new while they ask", wave, added));
-        soak.wait_for_pushes(wave, from, received).await;
+        soak.wait_for_pushes(wave, from, before).await;
         soak.note_memory(&format!("wave {wave} is over"));
     }
     let registered = phones.len();
@@ -176,8 +177,8 @@ impl Soak {
     }
 
     /// Everybody who had the pass before the change is pushed. Which phones those were can be told as long as the stand-in
-    /// remembers all pushes, how many there were at any time.
-    async fn wait_for_pushes(&mut self, wave: usize, phones: usize, before: u64) {
+    /// remembers all pushes of the wave, how many there were at any time.
+    async fn wait_for_pushes(&mut self, wave: usize, phones: usize, (before, since): (u64, Timestamp)) {
         let begun = Instant::now();
         let (mut last, mut quiet) = (0, Instant::now());
         while quiet.elapsed() < Duration::from_secs(5) {
@@ -187,7 +188,8 @@ impl Soak {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let pushes = self.apns.pushes();
+        let mut pushes = self.apns.pushes();
+        pushes.retain(|push| push.at >= since);
         let tokens: std::collections::HashSet<&str> = pushes.iter().map(|push| push.token.as_str()).collect();
         println!(
             "{:<26} {:>8} pushes of {phones} phones within {:.0?} of the last fetch",
@@ -195,7 +197,7 @@ impl Soak {
             last - before,
             begun.elapsed().saturating_sub(quiet.elapsed())
         );
-        let remembered = last < passloop_local::apns::RecordedPush::KEPT as u64;
+        let remembered = last - before < passloop_local::apns::RecordedPush::KEPT as u64;
         let never = if remembered { phones.saturating_sub(tokens.len()) as u64 } else { 0 };
         let missed = never.max((phones as u64).saturating_sub(last - before));
         if missed > 0 {
