@@ -8,6 +8,7 @@ mod alarms;
 mod checkout;
 mod events;
 mod functions;
+mod mutations;
 mod policies;
 mod queues;
 mod routes;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use platform::http::JSON_LIMIT;
+use platform::input::DEPTH_LIMIT;
 use serde_json::Value;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -549,5 +550,5 @@ fn the_limits_are_those_of_the_code() {
         assert!(said.split(|c: char| !c.is_ascii_digit()).any(|number| number == value), "{name} is {value}: {said}");
     }
     let overview = document["info"]["description"].as_str().expect("a description");
-    assert!(overview.contains(&format!("({JSON_LIMIT} bytes)")), "{overview}");
+    assert!(overview.contains(&format!("({JSON_LIMIT} bytes) and {DEPTH_LIMIT} levels deep")), "{overview}");
 }

@@ -115,6 +115,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             }
         };
         let new = NewRedemption { redemption_id: random::id()?, barcode: random::barcode()? };
+        // Not before what it redeems came: that may have been while this request waited for its turn.
+        let now = now.max(stored.pass.updated_at);
         let decided = match stored.pass.redeem(&campaign, new, told.clone(), now)? {
             Ok(pass) => claim(app, &stored.pass, &campaign).await?.map(|claim| (pass, claim)),
             Err(refusal) => Err(refusal),

@@ -421,6 +421,23 @@ mod tests {
     }
 
     #[test]
+    fn what_nests_deeper_than_the_limit_is_seen_whatever_its_texts_hold() {
+        let nested =
+            |open: &str, inner: &str, close: &str, levels: usize| open.repeat(levels) + inner + &close.repeat(levels);
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            for inner in ["1", r#""[[{\"""#, r#""\\""#] {
+                let deep = |levels| nests_too_deep(nested(open, inner, close, levels).as_bytes());
+                assert_eq!((deep(DEPTH_LIMIT), deep(DEPTH_LIMIT + 1)), (false, true), "{open}{inner}");
+                assert!(serde_json::from_str::<Value>(&nested(open, inner, close, DEPTH_LIMIT + 1)).is_ok());
+            }
+        }
+        // One after the other is not one within the other.
+        assert!(!nests_too_deep("[],".repeat(1000).as_bytes()));
+        // What the 64 levels are wrapped in when they are stored has to fit into what can be read.
+        assert!(serde_json::from_str::<Value>(&nested("[", "1", "]", DEPTH_LIMIT + 60)).is_ok());
+    }
+
+    #[test]
     fn a_number_without_a_fraction_is_an_integer() {
         let read = |value: Value| read(json!({ "n": value })).optional::<u32>("n");
         assert_eq!(read(json!(8826.0)), Some(8826));
