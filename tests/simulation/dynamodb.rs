@@ -63,7 +63,17 @@ pub(crate) fn shorter_batch(database: &Database, body: &str, most: usize) -> Ans
 }
 
 /// A member that this release does not know.
-pub(crate) const ADDED_LATER: &str = "addedLater";
+const ADDED_LATER: &str = "addedLater";
+
+/// Adds it to an object that is written as JSON text.
+pub(crate) fn add_later(text: &mut Value) {
+    if let Some(Ok(mut object)) = text.as_str().map(serde_json::from_str::<Value>)
+        && object.is_object()
+    {
+        object[ADDED_LATER] = json!("more");
+        *text = object.to_string().into();
+    }
+}
 
 /// What the next release writes: all of this, and more in every item and every document of one, as an added feature brings
 /// it (docs/deploy.md, "Updating without a gap"). This release must read past it.
@@ -76,11 +86,9 @@ pub(crate) fn of_next_release(body: &str) -> String {
         let Some(item) = write.pointer_mut("/Put/Item").and_then(Value::as_object_mut) else { continue };
         for (name, value) in item.iter_mut() {
             if DOCUMENTS.contains(&name.as_str())
-                && let Some(Ok(mut document)) = value["S"].as_str().map(serde_json::from_str::<Value>)
-                && document.is_object()
+                && let Some(text) = value.get_mut("S")
             {
-                document[ADDED_LATER] = json!("more");
-                value["S"] = document.to_string().into();
+                add_later(text);
             } else if MAPS.contains(&name.as_str())
                 && let Some(members) = value["M"].as_object_mut()
             {

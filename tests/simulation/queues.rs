@@ -150,12 +150,7 @@ pub(crate) fn send(world: &World, body: &str) -> String {
 pub(crate) fn of_next_release(body: &str) -> String {
     let mut request: Value = serde_json::from_str(body).unwrap();
     for entry in request["Entries"].as_array_mut().into_iter().flatten() {
-        if let Some(Ok(mut message)) = entry["MessageBody"].as_str().map(serde_json::from_str::<Value>)
-            && message.is_object()
-        {
-            message[dynamodb::ADDED_LATER] = json!("more");
-            entry["MessageBody"] = message.to_string().into();
-        }
+        dynamodb::add_later(&mut entry["MessageBody"]);
     }
     request.to_string()
 }
