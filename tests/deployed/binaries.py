@@ -1,4 +1,4 @@
-"""Where a function's binary is: where `sam build` puts it, or where cargo-lambda does."""
+"""Where a function's binary is: where `sam build` puts it, or cargo-lambda, or cargo."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ def functions():
 
 
 def binary_of(folder, logical, name):
-    """`folder` is a `--build-dir` of `sam build`, or cargo-lambda's `target/lambda`."""
-    for binary in (folder / logical / "bootstrap", folder / name / "bootstrap"):
+    """`folder` is a `--build-dir` of `sam build`, cargo-lambda's `target/lambda`, or cargo's `target/debug`."""
+    for binary in (folder / logical / "bootstrap", folder / name / "bootstrap", folder / name):
         if binary.is_file():
             return binary
     raise SystemExit(f"no binary of {name} in {folder}: build it first")

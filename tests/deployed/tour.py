@@ -1,8 +1,9 @@
 """Deploys template.yaml with the functions' real binaries into an emulated AWS, and takes the tour through every door.
 
-    python tests/deployed/tour.py [--auth] [--binaries FOLDER] [--keep]
+    python tests/deployed/tour.py [--auth] [--binaries FOLDER [--in-place]] [--break MISTAKE]
 
 With --auth the emulated IAM enforces every function's role: a permission that the template forgets fails the tour.
+With --in-place a deployment package holds not the binary but the way to it: debug binaries are gigabytes in all.
 Needs requirements-cloud.txt, and `tour` and `passloop` built (`cargo build -p passloop-tests -p passloop-local --bins`).
 """
 
@@ -14,6 +15,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -108,17 +110,18 @@ class Cloud:
         self.directory.cleanup()
 
 
-def upload(cloud, functions, binaries):
-    """Each binary as a deployment package, where CloudFormation finds it."""
+def upload(cloud, functions, binaries, in_place):
+    """Each binary, or the way to it, as a deployment package, where CloudFormation finds it."""
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
     for logical, name in functions.items():
         binary = binary_of(binaries, logical, name)
+        bootstrap = f"#!/bin/sh\nexec {shlex.quote(str(binary.resolve()))}\n".encode() if in_place else binary.read_bytes()
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as package:
             entry = zipfile.ZipInfo("bootstrap")
             entry.external_attr = 0o755 << 16
-            package.writestr(entry, binary.read_bytes())
+            package.writestr(entry, bootstrap)
         s3.put_object(Bucket="artifacts", Key=f"{name}.zip", Body=archive.getvalue())
 
 
@@ -357,6 +360,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--auth", action="store_true", help="enforce the functions' roles")
     arguments.add_argument("--binaries", type=Path, default=BUILT_BY_SAM, help="where the functions' binaries are")
+    arguments.add_argument("--in-place", action="store_true", help="run the binaries where they are")
     arguments.add_argument("--tour", type=Path, default=ROOT / "target/debug/tour")
     arguments.add_argument("--passloop", type=Path, default=ROOT / "target/debug/passloop")
     arguments.add_argument("--break", dest="broken", choices=BREAKS, help="deploy one mistake; the run must fail")
@@ -376,7 +380,7 @@ def main():
             "ApnsEndpoint": told["apnsEndpoint"],
             "SigningIdentities": "secretsmanager:passloop/identities/",
         }
-        upload(cloud, functions, given.binaries)
+        upload(cloud, functions, given.binaries, given.in_place)
         cloud.client("secretsmanager").create_secret(
             Name="passloop/identities/tour", SecretString=json.dumps(told["identity"])
         )

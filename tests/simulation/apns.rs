@@ -31,6 +31,9 @@ const OUTDATED_AT_MOST: u32 = 3;
 /// Milliseconds in which clocks do not tell which came first (`weather.skew`). Of such a mark APNs does not tell twice.
 const DOUBTFUL: u64 = 5_000;
 
+/// Pushes of one version that nobody fetches: the first, and three reminders (docs/limits.md).
+const PUSHES: u32 = 4;
+
 /// Tries of one push: five in about an hour (reference 2.4), and three in the two days after it, for an outage.
 const TRIES: u32 = 8;
 
@@ -45,6 +48,22 @@ struct Token {
     doubted: bool,
     /// Pushes in a row that were not accepted.
     refused: u32,
+    /// Pushes in a row that were accepted and lost.
+    lost: u32,
+    /// The next one is lost, whatever the weather.
+    loses_next: bool,
+}
+
+impl Token {
+    /// A push to it was not accepted. After eight tries the service gives up, and the phone has to ask by itself.
+    fn is_refused(&mut self) {
+        self.refused += 1;
+        // A reminder of a campaign's change that is refused is not tried again.
+        self.lost += u32::from(self.lost > 0);
+        if self.refused >= TRIES || self.lost >= PUSHES {
+            self.phone.missed_a_push();
+        }
+    }
 }
 
 /// APNs.
@@ -84,8 +103,21 @@ impl Peer {
     pub(crate) fn listens(&self, token: &str, phone: &Arc<Phone>) {
         self.tokens().insert(
             token.to_owned(),
-            Token { phone: Arc::clone(phone), gone: None, outdated: 0, doubted: false, refused: 0 },
+            Token {
+                phone: Arc::clone(phone),
+                gone: None,
+                outdated: 0,
+                doubted: false,
+                refused: 0,
+                lost: 0,
+                loses_next: false,
+            },
         );
+    }
+
+    /// It accepts one more push to each phone, and loses it.
+    pub(crate) fn loses_one_each(&self) {
+        self.tokens().values_mut().for_each(|token| token.loses_next = true);
     }
 
     /// Nobody listens to it any more; APNs will say so after a while.
@@ -95,14 +127,10 @@ impl Peer {
         }
     }
 
-    /// A push to this token may not be accepted. After eight tries the service gives up, and the phone has
-    /// to ask by itself.
+    /// A push to this token may not be accepted.
     fn refuses(&self, token: &str) {
         if let Some(known) = self.tokens().get_mut(token) {
-            known.refused += 1;
-            if known.refused >= TRIES {
-                known.phone.missed_a_push();
-            }
+            known.is_refused();
         }
     }
 
@@ -224,10 +252,7 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
     {
         world.disturb_pushing();
         known.outdated += 1;
-        known.refused += 1;
-        if known.refused >= TRIES {
-            known.phone.missed_a_push();
-        }
+        known.is_refused();
         let before =
             SignedDuration::from_millis(world.dice.between(u64::from(known.doubted) * DOUBTFUL + 1, 100_000) as i64);
         known.doubted |= before.as_millis() <= i128::from(DOUBTFUL);
@@ -235,12 +260,18 @@ fn decide(world: &Arc<World>, ending: &Ending, token: &str) -> Reply {
     }
     (known.outdated, known.refused) = (0, 0);
     let phone = Arc::clone(&known.phone);
-    drop(tokens);
-    if world.dice.chance(weather.apns_loses) {
+    if std::mem::take(&mut known.loses_next) || world.dice.chance(weather.apns_loses) {
         world.note("APNs", || format!("loses a push to {}", phone.name));
-        phone.missed_a_push();
+        known.lost += 1;
+        if known.lost < PUSHES {
+            phone.needs_a_reminder();
+        } else {
+            phone.missed_a_push();
+        }
         return Reply::Accepted;
     }
+    known.lost = 0;
+    drop(tokens);
     let (world, busy, token) = (Arc::clone(world), world.busy(), token.to_owned());
     tokio::spawn(async move {
         world.pause(50, 3_000).await;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use sha1::{Digest as _, Sha1};
 
 /// An object with the headers that come back with it.
 #[derive(Clone)]
@@ -31,14 +32,26 @@ impl Bucket {
     pub(crate) fn put(&self, path: &str, headers: &HeaderMap, bytes: Bytes) -> Response<Bytes> {
         let kept =
             headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-meta-") || *name == "content-type");
-        let headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut headers: HeaderMap = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let tag = HeaderValue::try_from(format!("\"{}\"", hex::encode(Sha1::digest(&bytes)))).expect("a header");
+        headers.insert(header::ETAG, tag.clone());
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.insert(path.to_owned(), Object { bytes, headers });
-        Response::new(Bytes::new())
+        let mut response = Response::new(Bytes::new());
+        response.headers_mut().insert(header::ETAG, tag);
+        response
     }
 
-    /// GET.
-    pub(crate) fn get(&self, path: &str, spoilt: Spoilt) -> Response<Bytes> {
+    /// DELETE.
+    pub(crate) fn delete(&self, path: &str) -> Response<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+
+    /// GET, of all or of a range.
+    pub(crate) fn get(&self, path: &str, asked: &HeaderMap, spoilt: Spoilt) -> Response<Bytes> {
         let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(object) = objects.get(path).filter(|_| spoilt != Spoilt::Missing) else {
             return error(StatusCode::NOT_FOUND, "NoSuchKey");
@@ -52,11 +65,28 @@ impl Bucket {
             Spoilt::CutShort => bytes.truncate(bytes.len() / 2),
             Spoilt::No | Spoilt::Missing => {}
         }
-        let mut response = Response::new(Bytes::from(bytes));
+        let mut response = Response::new(Bytes::new());
         response.headers_mut().extend(object.headers.clone());
-        response.headers_mut().insert("etag", HeaderValue::from_static("\"simulated\""));
+        if let Some((from, to)) = range(asked) {
+            let whole = bytes.len();
+            if from >= whole {
+                return error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
+            }
+            bytes = bytes[from..whole.min(to + 1)].to_vec();
+            let place = format!("bytes {from}-{}/{whole}", from + bytes.len() - 1);
+            response.headers_mut().insert(header::CONTENT_RANGE, HeaderValue::try_from(place).expect("a header"));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        *response.body_mut() = Bytes::from(bytes);
         response
     }
+}
+
+/// The first and the last byte that are asked for (RFC 9110, 14.1.2).
+fn range(asked: &HeaderMap) -> Option<(usize, usize)> {
+    let text = asked.get(header::RANGE)?.to_str().ok()?;
+    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
 
 /// An error as S3 words it.

@@ -1,6 +1,7 @@
 //! DynamoDB: the embedded one, called in process with the bodies that the SDK sends.
 
 use dynoxide::{Database, DynoxideError};
+use passloop_tests::back_office::PASS_TYPE;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -137,4 +138,13 @@ pub(crate) fn intents(database: &Database, table: &str) -> Vec<(i64, String)> {
     }
     all.sort();
     all
+}
+
+/// How many devices are registered for a pass, by its items `DEVICE#…`.
+pub(crate) fn registrations(database: &Database, table: &str, serial: &str) -> usize {
+    let query = json!({ "TableName": table, "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
+        "ExpressionAttributeValues": { ":pk": { "S": format!("PASS#{PASS_TYPE}#{serial}") }, ":sk": { "S": "DEVICE#" } } });
+    let (_, page) = answer(database, "Query", &query.to_string());
+    let page: Value = serde_json::from_str(&page).unwrap();
+    page["Items"].as_array().map_or(0, Vec::len)
 }

@@ -21,6 +21,8 @@ pub(crate) enum Invariant {
     RefusedForAReason,
     InTime,
     ReadsStrongly,
+    ToldInOrder,
+    RowsAnsweredOnce,
 }
 
 impl Invariant {
@@ -66,12 +68,21 @@ impl Invariant {
                 "contract 4 (Redemptions)",
             ),
             Invariant::InTime => (
-                "with nothing in the way the next offer comes within seconds of its time",
-                "contract 4 (Redemptions, nextOfferAfterSeconds)",
+                "with nothing in the way the next offer comes within seconds of its time, and every phone asks within seconds \
+                 of a redemption, an offer or a void",
+                "contract 4 (Redemptions, nextOfferAfterSeconds), 5",
             ),
             Invariant::ReadsStrongly => (
                 "every read is a consistent one: a read right after a push must not see the world before it",
                 "AWS, DynamoDB read consistency; design 4",
+            ),
+            Invariant::ToldInOrder => (
+                "a webhook is told everything that happened to a pass from its beginning on, in order, and nothing else",
+                "docs/decisions/0018",
+            ),
+            Invariant::RowsAnsweredOnce => (
+                "each row of a batch is answered once, and makes the pass that it was answered, or none",
+                "docs/decisions/0014",
             ),
             Invariant::Tenancy => {
                 ("what is another merchant's is unknown, and cannot be changed", "contract 4; design 7")

@@ -26,6 +26,20 @@ pub(crate) struct IssuedPass {
     pub(crate) barcode: String,
 }
 
+/// A batch that was begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordered {
+    pub(crate) batch: String,
+    /// The serial number and the customer of each row.
+    pub(crate) rows: Vec<(String, String)>,
+    /// Of the rows, those whose serial number another pass has.
+    pub(crate) taken: BTreeSet<String>,
+    /// Somebody began to cancel it.
+    pub(crate) cancelled: bool,
+    /// Its answers were read.
+    pub(crate) collected: bool,
+}
+
 /// A redemption that was answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Redeemed {
@@ -55,7 +69,10 @@ pub(crate) struct Ledger {
     /// Barcodes that a redemption used up, and when that was answered.
     burnt: BTreeMap<String, (String, Instant)>,
     not_noted: BTreeSet<String>,
+    /// The phones that ever had a pass, by its serial number.
+    carriers: BTreeMap<String, BTreeSet<String>>,
     pub(crate) issued: Vec<IssuedPass>,
+    pub(crate) batches: Vec<Ordered>,
     /// First answers by idempotency key.
     answers: BTreeMap<String, (u16, Value)>,
     /// By idempotency key.
@@ -63,6 +80,8 @@ pub(crate) struct Ledger {
     pub(crate) redeemed: BTreeMap<String, Redeemed>,
     /// When it was first answered that a redemption is reversed.
     pub(crate) reversed: BTreeMap<String, Instant>,
+    /// Passes of which somebody began to take a redemption back.
+    pub(crate) to_be_reversed: BTreeSet<String>,
     /// Passes that somebody began to void.
     pub(crate) to_be_voided: BTreeSet<String>,
     /// When it was first answered that a pass is void.
@@ -153,6 +172,16 @@ impl Ledger {
     /// Whether the service knows of every fetch of a pass.
     pub(crate) fn every_fetch_is_noted(&self, serial: &str) -> bool {
         !self.not_noted.contains(serial)
+    }
+
+    /// A phone adds a pass.
+    pub(crate) fn carries(&mut self, serial: &str, phone: &str) {
+        self.carriers.entry(serial.to_owned()).or_default().insert(phone.to_owned());
+    }
+
+    /// Whether a pass was ever on more phones than one.
+    pub(crate) fn is_shared(&self, serial: &str) -> bool {
+        self.carriers.get(serial).is_some_and(|phones| phones.len() > 1)
     }
 
     /// A redemption with this barcode was answered. Says so if another one counted with it.

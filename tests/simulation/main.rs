@@ -17,6 +17,7 @@ mod dynamodb;
 mod invariants;
 mod invocation;
 mod ledger;
+mod listener;
 mod logs;
 mod neighbour;
 mod phone;

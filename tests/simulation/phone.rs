@@ -5,7 +5,7 @@ mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use http::Method;
@@ -15,12 +15,15 @@ use serde_json::json;
 
 use crate::invariants::Invariant;
 use crate::wallet::Package;
-use crate::world::World;
+use crate::world::{World, lock};
 
 pub(crate) use self::web::request;
 
 /// iOS reports "unchanged" and "spurious" only when the last change is at least this old (reference 1.6).
 const REPORTED_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+/// With nothing in the way: a second for the queue, three for APNs, and some for what the phone is doing (`world.pause`).
+const TOLD_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whose phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +81,16 @@ pub(crate) struct Phone {
     world: Weak<World>,
     pub(crate) contents: tokio::sync::Mutex<Contents>,
     awake: AtomicBool,
+    /// Since when, the last time.
+    awake_since: Mutex<Timestamp>,
+    /// When it asked for which pass, and was answered.
+    asked: Mutex<Vec<(String, Timestamp)>>,
     /// APNs keeps one push for a phone that is off (reference 2.2).
     kept_push: AtomicBool,
-    /// APNs lost a push: the phone asks by itself some day (reference 1.4, "reboot").
+    /// APNs lost pushes that nobody makes up for: the phone asks by itself some day (reference 1.4, "reboot").
     missed: AtomicBool,
+    /// APNs lost a push, which comes again as long as nobody fetches what it was about.
+    waits_for_reminder: AtomicBool,
 }
 
 /// Why a pass is fetched.
@@ -106,8 +115,11 @@ impl Phone {
             world: Arc::downgrade(world),
             contents: tokio::sync::Mutex::new(contents.clone()),
             awake: AtomicBool::new(true),
+            awake_since: Mutex::new(world.now()),
+            asked: Mutex::default(),
             kept_push: AtomicBool::new(false),
             missed: AtomicBool::new(false),
+            waits_for_reminder: AtomicBool::new(false),
         });
         phone.owns(world, &contents);
         phone
@@ -124,9 +136,26 @@ impl Phone {
         self.world.upgrade().expect("a world around the phone")
     }
 
-    /// APNs lost a push that it had accepted.
+    /// A push will not come, nor come again.
     pub(crate) fn missed_a_push(&self) {
         self.missed.store(true, Ordering::Relaxed);
+    }
+
+    /// APNs lost a push that it had accepted.
+    pub(crate) fn needs_a_reminder(&self) {
+        self.waits_for_reminder.store(true, Ordering::Relaxed);
+    }
+
+    /// No reminder will come any more. It came, unless another phone with the same pass fetched what this one was to be told of.
+    pub(crate) async fn was_reminded(&self) {
+        if self.waits_for_reminder.swap(false, Ordering::Relaxed) {
+            let world = self.world();
+            let contents = self.contents.lock().await;
+            match contents.wallet.keys().any(|serial| world.ledger().is_shared(serial)) {
+                true => self.missed_a_push(),
+                false => world.note(&self.name, || "relies on reminders".to_owned()),
+            }
+        }
     }
 
     pub(crate) fn is_awake(&self) -> bool {
@@ -140,7 +169,9 @@ impl Phone {
 
     /// It is charged again: what APNs kept comes, and what it had begun goes on.
     pub(crate) async fn wake(self: &Arc<Phone>) {
-        self.awake.store(true, Ordering::Relaxed);
+        if !self.awake.swap(true, Ordering::Relaxed) {
+            *lock(&self.awake_since) = self.world().now();
+        }
         let kept = self.kept_push.swap(false, Ordering::Relaxed);
         let missed = self.missed.swap(false, Ordering::Relaxed);
         let mut contents = self.contents.lock().await;
@@ -208,6 +239,7 @@ impl Phone {
             updates: true,
         };
         world.note(&self.name, || format!("adds {serial}"));
+        world.ledger().carries(serial, &self.name);
         contents.wallet.insert(serial.to_owned(), carried);
         contents.leaving.remove(serial);
         self.register(contents, serial).await;
@@ -349,6 +381,25 @@ impl Phone {
             self.list(contents).await;
         }
         self.fetch_listed(contents).await;
+    }
+
+    /// At the very end: of each change of a pass that it had registered, awake and in fair weather, it was told in time.
+    pub(crate) async fn was_told(&self, serial: &str, changes: &[Timestamp]) {
+        let (world, contents) = (self.world(), self.contents.lock().await);
+        let Some(carried) = contents.wallet.get(serial).filter(|carried| carried.is_registered) else { return };
+        if self.kind == Kind::Android || !world.climate().is_calm() {
+            return;
+        }
+        let since = carried.registered_at.max(*lock(&self.awake_since));
+        let asked = lock(&self.asked).clone();
+        for change in changes.iter().filter(|change| **change > since) {
+            let in_time = |at: Timestamp| at > *change && at < *change + TOLD_WITHIN;
+            if !asked.iter().any(|(asked, at)| asked == serial && in_time(*at)) {
+                let seen = format!("{} did not ask for {serial} when it changed at {change}", self.name);
+                world.breaks(Invariant::InTime, seen);
+            }
+            world.note(&self.name, || "was told in time".to_owned());
+        }
     }
 
     /// At the very end: nothing is listed any more, and nothing is newer than what it has.

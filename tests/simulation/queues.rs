@@ -13,8 +13,6 @@ use tokio::time::Instant;
 use crate::dynamodb;
 use crate::world::World;
 
-/// Messages in one batch (template.yaml, `BatchSize`).
-const BATCH: usize = 10;
 /// Deliveries before a message is a dead letter (template.yaml, `maxReceiveCount`).
 const RECEIVES: u32 = 5;
 
@@ -23,16 +21,20 @@ const RECEIVES: u32 = 5;
 pub(crate) enum Queue {
     Push,
     FollowUp,
+    Webhook,
+    Batch,
 }
 
 impl Queue {
-    pub(crate) const BOTH: [Queue; 2] = [Queue::Push, Queue::FollowUp];
+    pub(crate) const ALL: [Queue; 4] = [Queue::Push, Queue::FollowUp, Queue::Webhook, Queue::Batch];
 
     /// Its URL in the simulation.
     pub(crate) fn url(self) -> &'static str {
         match self {
             Queue::Push => "http://sqs.simulated/0/push",
             Queue::FollowUp => "http://sqs.simulated/0/follow-up",
+            Queue::Webhook => "http://sqs.simulated/0/webhook",
+            Queue::Batch => "http://sqs.simulated/0/batch",
         }
     }
 
@@ -40,21 +42,33 @@ impl Queue {
         match self {
             Queue::Push => "push-updates",
             Queue::FollowUp => "follow-up",
+            Queue::Webhook => "send-webhooks",
+            Queue::Batch => "work-batch",
+        }
+    }
+
+    /// Messages of one run at most (template.yaml, `BatchSize`).
+    fn at_once(self) -> usize {
+        match self {
+            Queue::Push | Queue::FollowUp | Queue::Webhook => 10,
+            Queue::Batch => 1,
         }
     }
 
     fn visibility(self) -> Duration {
         match self {
-            Queue::Push => Duration::from_secs(540),
+            Queue::Push | Queue::Webhook => Duration::from_secs(540),
             Queue::FollowUp => Duration::from_secs(180),
+            Queue::Batch => Duration::from_secs(360),
         }
     }
 
     /// The longest a function may run (template.yaml, `Timeout`).
     fn timeout(self) -> Duration {
         match self {
-            Queue::Push => Duration::from_secs(90),
+            Queue::Push | Queue::Webhook => Duration::from_secs(90),
             Queue::FollowUp => Duration::from_secs(30),
+            Queue::Batch => Duration::from_secs(60),
         }
     }
 }
@@ -96,11 +110,11 @@ impl Messages {
     }
 
     /// The messages that are visible, in any order.
-    fn receive(&self, world: &World) -> Vec<Message> {
+    fn receive(&self, world: &World, at_once: usize) -> Vec<Message> {
         let now = Instant::now();
         let mut waiting = self.waiting();
         let mut batch = Vec::new();
-        while batch.len() < BATCH {
+        while batch.len() < at_once {
             let visible: Vec<usize> = (0..waiting.len()).filter(|place| waiting[*place].visible_at <= now).collect();
             if visible.is_empty() {
                 break;
@@ -118,7 +132,7 @@ impl Messages {
 /// `SendMessageBatch`, the one call that the service makes.
 pub(crate) fn send(world: &World, body: &str) -> String {
     let request: Value = serde_json::from_str(body).unwrap();
-    let queue = Queue::BOTH.into_iter().find(|queue| request["QueueUrl"] == queue.url()).expect("a queue");
+    let queue = Queue::ALL.into_iter().find(|queue| request["QueueUrl"] == queue.url()).expect("a queue");
     let messages = world.queue(queue);
     let weather = world.weather();
     let mut accepted = Vec::new();
@@ -169,7 +183,7 @@ pub(crate) async fn deliver(world: Arc<World>, queue: Queue) {
         }
         // A moment, in which others become visible too.
         world.pause(0, 200).await;
-        let batch = messages.receive(&world);
+        let batch = messages.receive(&world, queue.at_once());
         if !batch.is_empty() {
             let busy = world.busy();
             let world = Arc::clone(&world);

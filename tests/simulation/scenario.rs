@@ -10,7 +10,7 @@ use passloop_local::Doors;
 use passloop_tests::back_office::PASS_TYPE;
 use platform::keys::Role;
 use platform::random;
-use platform::store::{KeyMade, NewKey, create_table};
+use platform::store::{Caller, KeyMade, NewKey, create_table};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -59,8 +59,16 @@ pub(crate) async fn play(seed: u64, doors: &'static Doors, identities: PathBuf) 
     if world.broken().is_none() {
         scenario.settle().await;
     }
+    if world.broken().is_none() && seed.is_multiple_of(3) {
+        scenario.one_more_change().await;
+    }
+    let mut replayed = 0;
     if world.broken().is_none() {
-        truth::check(&world, &scenario.shop, &scenario.phones).await;
+        replayed = scenario.shop.replay().await;
+        scenario.drains().await;
+    }
+    if world.broken().is_none() {
+        truth::check(&world, &scenario.shop, &scenario.phones, replayed > 0).await;
     }
     let leak = world.logs.leak(world.ledger().secrets());
     if let Some((secret, line)) = leak {
@@ -79,11 +87,11 @@ impl Scenario {
         for merchant_id in ["bakery", "florist"] {
             let key = random::merchant_key().expect("a key");
             let new = NewKey { key_id: merchant_id, secret: &key, merchant_id, role: Role::Admin, name: None };
-            let made = app.store.make_key(new, None, world.now()).await.expect("a key");
+            let made = app.store.make_key(new, Caller::Operator, None, world.now()).await.expect("a key");
             assert_eq!(made, KeyMade::Done);
             keys.push(key);
         }
-        for queue in Queue::BOTH {
+        for queue in Queue::ALL {
             tokio::spawn(queues::deliver(Arc::clone(world), queue));
         }
         let shop = Arc::new(Shop::new(world, &keys[0]));
@@ -156,7 +164,7 @@ impl Scenario {
         let phone = Arc::clone(&self.phones[place]);
         let serial = pass.serial.clone();
         let later = tokio::time::sleep(after);
-        match dice.between(0, 99) {
+        match dice.between(0, 104) {
             0..30 => {
                 // What the phone shows at that moment, an old screenshot, or a customer who reads out a number.
                 let way = dice.between(0, 9);
@@ -265,6 +273,15 @@ impl Scenario {
                     shop.schedule((!all).then_some(serial.as_str())).await;
                 });
             }
+            99..101 => drop(doing.spawn(async move {
+                later.await;
+                shop.order_batch().await;
+            })),
+            101 => drop(doing.spawn(async move {
+                later.await;
+                shop.change_webhook().await;
+            })),
+            102 => world.listener.goes_or_comes_back(),
             _ => drop(doing.spawn(async move {
                 later.await;
                 phone.pull(&serial).await;
@@ -286,10 +303,26 @@ impl Scenario {
 
     /// Fair weather: phones wake up and finish what they began, steps are done as they come due, until none is left.
     async fn settle(&self) {
-        let world = &self.world;
         for phone in &self.phones {
             phone.wake().await;
         }
+        if !self.drains().await {
+            return;
+        }
+        let batches = self.world.ledger().batches.clone();
+        for ordered in batches.iter().filter(|ordered| !ordered.collected) {
+            if !self.shop.collect(&ordered.batch).await {
+                self.world.breaks(Invariant::Drains, format!("the batch {} never ended", ordered.batch));
+            }
+        }
+        self.phones_ask().await;
+        // What phones did is told too.
+        self.drains().await;
+    }
+
+    /// Whether all that was begun is done, in the end.
+    async fn drains(&self) -> bool {
+        let world = &self.world;
         for _ in 0..PATIENCE {
             while !world.is_idle() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -297,7 +330,7 @@ impl Scenario {
             sweep(world).await;
             let intents = dynamodb::intents(&world.database, TABLE);
             if intents.is_empty() && world.is_idle() {
-                return self.phones_ask().await;
+                return true;
             }
             // To when the next one is due; but not past a sweep's patience with what it sent.
             let due = intents.first().and_then(|(due, _)| Timestamp::from_millisecond(*due).ok());
@@ -306,19 +339,28 @@ impl Scenario {
             tokio::time::sleep(if is_due { Duration::from_secs(61) } else { wait + Duration::from_secs(1) }).await;
         }
         let left = dynamodb::intents(&world.database, TABLE);
-        let waiting: Vec<usize> = Queue::BOTH.iter().map(|queue| world.queue(*queue).len()).collect();
+        let waiting: Vec<usize> = Queue::ALL.iter().map(|queue| world.queue(*queue).len()).collect();
         world.breaks(Invariant::Drains, format!("never done: {left:?}; messages {waiting:?}"));
+        false
+    }
+
+    /// A change of the campaign, of which nobody hears at first: only reminders tell.
+    async fn one_more_change(&self) {
+        self.world.apns.loses_one_each();
+        self.shop.change_campaign().await;
+        self.settle().await;
     }
 
     /// Who knows that they missed a push asks by themselves, as after a restart of the phone.
     async fn phones_ask(&self) {
         for phone in &self.phones {
+            phone.was_reminded().await;
             phone.wake().await;
         }
         while !self.world.is_idle() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let dead: u64 = Queue::BOTH.iter().map(|queue| self.world.queue(*queue).dead()).sum();
+        let dead: u64 = Queue::ALL.iter().map(|queue| self.world.queue(*queue).dead()).sum();
         if dead > 0 && !self.world.climate().repeats_pushes() {
             self.world.breaks(Invariant::Drains, format!("{dead} dead letters in fair weather"));
         }

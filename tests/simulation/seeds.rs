@@ -128,6 +128,7 @@ fn kind(line: &str) -> String {
         "fault" => format!("fault/{}", words.last().copied().unwrap_or_default()),
         "office" => format!("office/{}", if word(0) == "has" { word(1) } else { word(0) }),
         "neighbour" => format!("neighbour/{}", word(2)),
+        "listener" => format!("listener/{}", word(0)),
         "APNs" => format!("APNs/{}", if word(0) == "a" { "push" } else { word(0) }),
         phone if phone.starts_with("phone") => {
             format!("phone/{}", if word(0) == "is" || word(0) == "has" { word(1) } else { word(0) })

@@ -1,20 +1,23 @@
 //! The merchant: tills that repeat what was not answered, and a back office that changes its mind.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod batches;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use passloop_tests::back_office::{CAMPAIGN, PASS_TYPE};
-use passloop_tests::template_folder::TemplateFolder;
+use passloop_tests::template_folder::{TemplateFolder, plain_png};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::invariants::Invariant;
 use crate::ledger::{IssuedPass, Redeemed};
+use crate::listener;
 use crate::phone::request;
-use crate::world::World;
+use crate::world::{PUBLIC_URL, World, lock};
 
 /// Offers of the campaign, with how often each may be redeemed.
 pub(crate) const OFFERS: [(&str, u64); 3] = [("first", 1), ("ticket", 3), ("last", 1)];
@@ -46,8 +49,11 @@ pub(crate) struct Shop {
     after_last: &'static str,
     next_offer_after: u64,
     limits: Limits,
-    greets: bool,
+    /// Whether it greets whoever adds a pass.
+    greets: AtomicBool,
     push_over: u64,
+    /// Since when its server is told what happens, if it is.
+    tells_from: Mutex<Option<Timestamp>>,
 }
 
 impl Shop {
@@ -67,8 +73,9 @@ impl Shop {
                 ticket: dice.chance(0.2).then(|| dice.between(1, 4)),
                 customer: dice.chance(0.2).then(|| dice.between(1, 4)),
             },
-            greets: dice.chance(0.3),
+            greets: AtomicBool::new(dice.chance(0.3)),
             push_over: *dice.pick(&[0, 0, 120]),
+            tells_from: Mutex::default(),
         }
     }
 
@@ -127,20 +134,64 @@ impl Shop {
             self.world.ledger().promos.insert(look, format!("{look} 0"));
         }
         self.put_campaign().await;
+        if self.world.dice.chance(0.5) {
+            self.put_webhook().await;
+        }
+    }
+
+    /// From a minute on the shop's server is told what happens.
+    async fn put_webhook(&self) {
+        let order = json!({ "url": listener::URL });
+        let request = self.request(Method::PUT, "/webhooks/shop", None, Some(order.to_string()));
+        let Some(webhook) = self.expect(request, &[200, 201]).await else { return };
+        if let Some(secret) = webhook["secret"].as_str() {
+            self.world.ledger().secret("webhook secret", secret);
+        }
+        let from = webhook["activeFrom"].as_str().and_then(|from| from.parse().ok());
+        self.world.note("office", || format!("has put the webhook, from {from:?}"));
+        *lock(&self.tells_from) = from;
+    }
+
+    /// Since when everything that happens is told, if it is.
+    pub(crate) fn tells_from(&self) -> Option<Timestamp> {
+        *lock(&self.tells_from)
+    }
+
+    /// The webhook is deleted, or put, or both: what happened before is not told then.
+    pub(crate) async fn change_webhook(&self) {
+        let _desk = self.desk.lock().await;
+        if self.tells_from().is_some() {
+            let request = self.request(Method::DELETE, "/webhooks/shop", None, None);
+            // Deleted by the attempt before, which was not answered.
+            self.expect(request, &[204, 404]).await;
+            self.world.note("office", || "has deleted the webhook".to_owned());
+            *lock(&self.tells_from) = None;
+        }
+        if self.world.dice.chance(0.8) {
+            self.world.pause(0, 5_000).await;
+            self.put_webhook().await;
+        }
+    }
+
+    /// What was given up is told again. Of how many passes.
+    pub(crate) async fn replay(&self) -> u64 {
+        let mut passes = 0;
+        while self.tells_from().is_some() {
+            let key = format!("replay-{}", self.number());
+            let request = self.request(Method::POST, "/webhooks/shop/replay", Some(&key), None);
+            let Some(answer) = self.expect(request, &[200]).await else { break };
+            passes += answer["passes"].as_u64().unwrap_or_default();
+            if answer["more"] != true {
+                break;
+            }
+        }
+        self.world.note("office", || format!("replays of {passes} passes"));
+        passes
     }
 
     async fn put_template(&self) {
         let label = format!("Status {}", self.number());
-        let small = |name: &str| {
-            let images = ["", "@2x", "@3x"].iter().zip([29, 58, 87]);
-            images.map(|(scale, size)| (format!("{name}{scale}.png"), size)).collect::<Vec<_>>()
-        };
-        // Small images: packages are opened many thousand times.
-        let mut folder = TemplateFolder::coupon().without("logo").without("strip").without("used-strip");
-        for (path, size) in small("icon") {
-            folder = folder.with(&path, passloop_tests::template_folder::plain_png(size, size, [200, 120, 40]));
-        }
-        let folder = folder.edit(|pass| {
+        let folder = images().clone().edit(|pass| {
             pass["coupon"]["auxiliaryFields"][0]["label"] = json!(label);
             let promo = json!({ "key": "promo", "label": "Promo", "value": "none" });
             pass["coupon"]["backFields"].as_array_mut().unwrap().push(promo);
@@ -174,7 +225,7 @@ impl Shop {
         if let Some(limit) = self.limits.customer {
             (campaign["holderKey"], campaign["redemptionsPerHolder"]) = (json!("/customer"), json!(limit));
         }
-        if self.greets {
+        if self.greets.load(Ordering::Relaxed) {
             campaign["welcomeOverlay"] = json!({ "fields": { "news": { "value": "Hello!" } } });
         }
         let request = self.request(Method::PUT, &format!("/campaigns/{CAMPAIGN}"), None, Some(campaign.to_string()));
@@ -194,6 +245,9 @@ impl Shop {
         let promo = format!("{look} {}", self.number());
         self.world.note("office", || format!("changes the promo to {promo:?}"));
         self.world.ledger().promos.insert(look, promo);
+        if self.world.dice.chance(0.15) {
+            self.greets.fetch_xor(true, Ordering::Relaxed);
+        }
         self.put_campaign().await;
     }
 
@@ -207,14 +261,19 @@ impl Shop {
         let pass =
             self.expect(self.request(Method::POST, "/passes", Some(&key), Some(order.to_string())), &[201]).await?;
         let text = |key: &str| pass[key].as_str().unwrap_or_default().to_owned();
-        let download = text("downloadUrl").replace(crate::world::PUBLIC_URL, "");
+        Some(self.is_issued(&text, customer))
+    }
+
+    /// A pass was made, and this is what its merchant was told.
+    fn is_issued(&self, text: &impl Fn(&str) -> String, customer: String) -> IssuedPass {
+        let download = text("downloadUrl").replace(PUBLIC_URL, "");
         let issued = IssuedPass { serial: text("serialNumber"), customer, download, barcode: text("barcode") };
         let mut ledger = self.world.ledger();
         ledger.secret("barcode", &issued.barcode);
         ledger.secret("link", issued.download.trim_start_matches("/p/").trim_end_matches(".pkpass"));
         ledger.names.insert(issued.serial.clone(), "Ada".to_owned());
         ledger.issued.push(issued.clone());
-        Some(issued)
+        issued
     }
 
     fn path(serial: &str) -> String {
@@ -253,6 +312,11 @@ impl Shop {
         let key = format!("reversal-{}", self.number());
         let path = format!("/redemptions/{redemption}/reverse");
         let request = self.request(Method::POST, &path, Some(&key), Some("{}".to_owned()));
+        {
+            let mut ledger = self.world.ledger();
+            let serial = ledger.redeemed.get(redemption).map(|known| known.serial.clone());
+            ledger.to_be_reversed.extend(serial);
+        }
         let Some((status, answer)) = self.ask(request).await else { return };
         self.world.note("office", || format!("reverses {redemption}: {status} {}", answer["code"]));
         let refusals = ["too_late_to_reverse", "not_reversible"];
@@ -313,8 +377,10 @@ impl Shop {
         if status != 201 {
             let is_true = match (status, code) {
                 (409, "already_redeemed") => ledger.another_sale_may_count(key),
-                // A barcode that was replaced redeems nothing, and belongs to nothing.
-                (404, "unknown_pass") => order["barcode"].is_string() && ledger.another_sale_may_count(key),
+                // A barcode that a reversal replaced redeems nothing, and belongs to nothing.
+                (404, "unknown_pass") => {
+                    order["barcode"].is_string() && ledger.to_be_reversed.contains(&ledger.sold(key))
+                }
                 (409, "voided") => ledger.to_be_voided.contains(&ledger.sold(key)),
                 (409, "limit_reached") => {
                     let (all, of_customer) = ledger.may_count(key, begun);
@@ -405,6 +471,17 @@ impl Shop {
         let path = format!("/campaigns/{CAMPAIGN}/report");
         self.expect(self.request(Method::GET, &path, None, None), &[200]).await.unwrap_or_default()
     }
+}
+
+/// A template with small images, made once: packages are opened many thousand times.
+fn images() -> &'static TemplateFolder {
+    static IMAGES: OnceLock<TemplateFolder> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        let folder = TemplateFolder::coupon().without("logo").without("strip").without("used-strip");
+        ["", "@2x", "@3x"].iter().zip([29, 58, 87]).fold(folder, |folder, (scale, size)| {
+            folder.with(&format!("icon{scale}.png"), plain_png(size, size, [200, 120, 40]))
+        })
+    })
 }
 
 fn body(answer: &Response<Bytes>) -> Value {

@@ -8,19 +8,20 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::dynamodb;
 use crate::invariants::Invariant;
 use crate::ledger::IssuedPass;
 use crate::phone::{Phone, request};
 use crate::scenario::named;
 use crate::shop::{Limits, OFFERS, SOON, Shop};
 use crate::wallet::Package;
-use crate::world::World;
+use crate::world::{TABLE, World};
 
 /// With nothing in the way, a message is worked within a second of its time.
 const IN_TIME: SignedDuration = SignedDuration::from_secs(5);
 
-/// Holds everything against everything.
-pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]) {
+/// Holds everything against everything. `replayed`: what had been given up was told again, so not in order.
+pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>], replayed: bool) {
     let issued = world.ledger().issued.clone();
     let mut counted = BTreeSet::new();
     let mut reversed = BTreeSet::new();
@@ -31,6 +32,8 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
         let history = shop.history(&pass.serial).await;
         let told = Story::read(world, shop, &pass.serial, &history);
         told.ends_as(world, &seen);
+        listener_knows(world, shop, &pass.serial, &history, replayed);
+        devices_came_and_went(world, &pass.serial, &history);
         counted.extend(told.redemptions.iter().cloned());
         reversed.extend(told.reversed.iter().cloned());
         told.uses.iter().for_each(|used| spent.count(used.offer, &pass.customer));
@@ -38,10 +41,11 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
         match download.map(|answer| Package::open(answer.body())) {
             Some(Ok(package)) => {
                 content(world, &pass.serial, &package, &seen);
-                rests.push((pass.clone(), told, package.barcode().map(str::to_owned)));
                 for phone in phones {
                     shows(world, phone, &pass.serial, &package).await;
+                    phone.was_told(&pass.serial, &told.changes).await;
                 }
+                rests.push((pass.clone(), told, package.barcode().map(str::to_owned)));
             }
             other => world.breaks(Invariant::NewestVersion, format!("no download of {}: {other:?}", pass.serial)),
         }
@@ -75,6 +79,60 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
         for (pass, told, shown) in rests {
             scan(world, shop, &pass, &told, shown, &mut spent).await;
         }
+    }
+}
+
+/// Whoever is registered came, and whoever is not never did, or went: one for one.
+fn devices_came_and_went(world: &World, serial: &str, history: &[Value]) {
+    let count = |kind: &str| history.iter().filter(|event| event["type"] == kind).count();
+    let (came, went) = (count("registered"), count("unregistered"));
+    let registered = dynamodb::registrations(&world.database, TABLE, serial);
+    if came != went + registered {
+        let seen = format!("{came} devices came to {serial}, {went} went, and {registered} are registered");
+        world.breaks(Invariant::NoLostWrite, seen);
+    }
+}
+
+/// What a webhook calls an event of a history, if it tells it (README, Webhooks).
+fn told_as(event: &str) -> Option<&'static str> {
+    Some(match event {
+        "issued" => "pass.issued",
+        "registered" => "pass.installed",
+        "unregistered" => "pass.removed",
+        "redeemed" => "pass.redeemed",
+        "reversed" => "pass.reversed",
+        "offer" => "pass.offer",
+        "updated" => "pass.updated",
+        "voided" => "pass.voided",
+        "fetched" => "pass.delivered",
+        _ => return None,
+    })
+}
+
+/// The shop's own server was told what happened since its webhook was put: all of it, nothing else, changes in their order.
+fn listener_knows(world: &World, shop: &Shop, serial: &str, history: &[Value], replayed: bool) {
+    let Some(from) = shop.tells_from() else { return };
+    let mut happened: BTreeMap<(Timestamp, u64, &str), i64> = BTreeMap::new();
+    for event in history {
+        let kind = told_as(event["type"].as_str().unwrap_or_default());
+        if let (Some(kind), Some(at)) = (kind, at(event).filter(|at| *at >= from)) {
+            *happened.entry((at, event["version"].as_u64().unwrap_or_default(), kind)).or_default() += 1;
+        }
+    }
+    let all = world.listener.told(serial);
+    let told: Vec<_> = all.iter().filter(|told| told.at >= from).collect();
+    for told in &told {
+        *happened.entry((told.at, told.version, &told.kind)).or_default() -= 1;
+    }
+    for (event, difference) in happened.iter().filter(|(_, difference)| **difference != 0) {
+        let what = if *difference > 0 { "was not told" } else { "was told and did not happen" };
+        world.breaks(Invariant::ToldInOrder, format!("{event:?} of {serial} {what}, since {from}"));
+    }
+    const CHANGES: [&str; 5] = ["pass.redeemed", "pass.reversed", "pass.offer", "pass.updated", "pass.voided"];
+    let changes = told.iter().filter(|told| CHANGES.contains(&told.kind.as_str()));
+    let versions: Vec<u64> = changes.map(|told| told.version).collect();
+    if !replayed && !versions.is_sorted() {
+        world.breaks(Invariant::ToldInOrder, format!("the changes of {serial} were told as {versions:?}"));
     }
 }
 
@@ -174,6 +232,11 @@ fn content(world: &World, serial: &str, package: &Package, seen: &Value) {
     }
 }
 
+/// When an event happened.
+fn at(event: &Value) -> Option<Timestamp> {
+    event["at"].as_str().and_then(|at| at.parse().ok())
+}
+
 /// What a history tells, lived through again by the rules of the contract.
 #[derive(Debug, Default)]
 struct Story {
@@ -193,6 +256,8 @@ struct Story {
     waits: Option<String>,
     finished: bool,
     voided: bool,
+    /// When it began to look otherwise.
+    changes: Vec<Timestamp>,
 }
 
 /// One use of an offer.
@@ -222,7 +287,7 @@ impl Story {
                 "redeemed" => story.redeemed(world, shop, event),
                 "reversed" => story.reversed(event),
                 "offer" => story.next_offer(world, shop, event),
-                "voided" => story.voided(),
+                "voided" => story.voided(event),
                 _ => None,
             };
             if let Some((invariant, problem)) = problem {
@@ -253,6 +318,7 @@ impl Story {
         let (round, offer, count) = (self.round, self.offer, self.count);
         self.uses.push(Use { redemption: id.clone(), round, offer, count });
         if self.count == limit {
+            self.changes(event);
             let is_last = self.offer + 1 == OFFERS.len();
             match is_last && !shop.repeats() {
                 true => self.finished = true,
@@ -291,7 +357,8 @@ impl Story {
         if event["offerId"] != OFFERS[self.offer].0 {
             return Some((Invariant::NextOffer, "another offer came than the next"));
         }
-        let at: Option<Timestamp> = event["at"].as_str().and_then(|at| at.parse().ok());
+        self.changes(event);
+        let at = at(event);
         let promised = world.ledger().redeemed.get(&redemption).and_then(|redeemed| redeemed.next_offer_at);
         match (at, promised) {
             // An SQS message waits for 15 minutes at most; what is due later is sent by the sweep, which is not always there.
@@ -306,7 +373,12 @@ impl Story {
         }
     }
 
-    fn voided(&mut self) -> Option<(Invariant, &'static str)> {
+    fn changes(&mut self, event: &Value) {
+        self.changes.extend(at(event));
+    }
+
+    fn voided(&mut self, event: &Value) -> Option<(Invariant, &'static str)> {
+        self.changes(event);
         let again = std::mem::replace(&mut self.voided, true);
         again.then_some((Invariant::NextOffer, "a pass was voided twice"))
     }

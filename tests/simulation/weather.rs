@@ -58,6 +58,14 @@ pub(crate) struct Weather {
     pub(crate) apns_outdated: f64,
     /// APNs accepts a push and loses it.
     pub(crate) apns_loses: f64,
+    /// The merchant's own server answers a webhook with an error.
+    pub(crate) listener_fails: f64,
+    /// Its connection breaks.
+    pub(crate) listener_breaks: f64,
+    /// It does not answer.
+    pub(crate) listener_silent: f64,
+    /// It takes seconds.
+    pub(crate) listener_slow: f64,
     /// How far the clocks of functions are apart, in milliseconds.
     pub(crate) skew: u64,
 }
@@ -102,6 +110,10 @@ impl Weather {
             apns_silent: some(0.05),
             apns_outdated: some(0.4),
             apns_loses: some(0.1),
+            listener_fails: some(0.2),
+            listener_breaks: some(0.1),
+            listener_silent: some(0.05),
+            listener_slow: some(0.1),
             skew: if dice.chance(0.5) { dice.between(0, 4000) } else { 0 },
         }
     }

@@ -210,11 +210,18 @@ fn effect(world: &World, call: &Call) -> Response<Bytes> {
         Service::Sqs => json((200, queues::send(world, call.body()))),
         Service::S3 => {
             let path = call.request.uri().path();
-            if call.operation == "PUT" {
-                return world.bucket.put(path, call.request.headers(), call.request.body().clone());
+            match call.operation.as_str() {
+                "PUT" => return world.bucket.put(path, call.request.headers(), call.request.body().clone()),
+                "DELETE" => return world.bucket.delete(path),
+                _ => {}
             }
-            // Packages are a cache. A template is not: whoever cannot read it fails, for that reason, and more rarely.
-            let rarely = if path.contains("/templates/") { 0.1 } else { 1.0 };
+            // Packages are a cache. A template is not: whoever cannot read it fails, for that reason, and more rarely. Rows of a
+            // batch are read once, and S3 keeps what it took.
+            let rarely = match path {
+                path if path.contains("/batches/") => 0.0,
+                path if path.contains("/templates/") => 0.1,
+                _ => 1.0,
+            };
             let strikes = |chance: f64| world.dice.chance(chance * rarely);
             let spoilt = match (strikes(weather.object_missing), strikes(weather.object_corrupt)) {
                 (true, _) => Spoilt::Missing,
@@ -224,7 +231,7 @@ fn effect(world: &World, call: &Call) -> Response<Bytes> {
             if spoilt != Spoilt::No && path.contains("/templates/") {
                 CURRENT.try_with(|invocation| invocation.disturb()).ok();
             }
-            world.bucket.get(path, spoilt)
+            world.bucket.get(path, call.request.headers(), spoilt)
         }
     }
 }

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use passloop_local::Doors;
 use platform::apns::Apns;
+use platform::outbound::Outbound;
 use platform::{App, Config};
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::dice::Dice;
 use crate::invariants::{Broken, Invariant};
 use crate::invocation::{CURRENT, Invocation, Release, Side};
 use crate::ledger::Ledger;
+use crate::listener::Listener;
 use crate::logs::Logs;
 use crate::queues::{Messages, Queue};
 use crate::weather::Weather;
@@ -53,6 +55,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) bucket: Bucket,
     pub(crate) apns: Peer,
+    pub(crate) listener: Listener,
     pub(crate) logs: Logs,
     doors: &'static Doors,
     identities: PathBuf,
@@ -63,6 +66,8 @@ pub(crate) struct World {
     climate: Mutex<Weather>,
     push: Messages,
     follow_up: Messages,
+    webhook: Messages,
+    batch: Messages,
     processes: Mutex<Vec<Process>>,
     processes_made: AtomicU64,
     running: Mutex<BTreeMap<u64, (Arc<Invocation>, Instant)>>,
@@ -82,7 +87,8 @@ impl Drop for Busy {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What a mutex guards, whoever panicked with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -94,6 +100,7 @@ impl World {
             database: Database::memory().expect("an embedded DynamoDB"),
             bucket: Bucket::default(),
             apns: Peer::new(this.clone()),
+            listener: Listener::new(this.clone()),
             logs: Logs::default(),
             doors,
             identities,
@@ -104,6 +111,8 @@ impl World {
             climate: Mutex::new(Weather::calm()),
             push: Messages::default(),
             follow_up: Messages::default(),
+            webhook: Messages::default(),
+            batch: Messages::default(),
             processes: Mutex::default(),
             processes_made: AtomicU64::new(0),
             running: Mutex::default(),
@@ -136,6 +145,7 @@ impl World {
     pub(crate) fn clear_up(&self) {
         self.note("weather", || "clears up".to_owned());
         *lock(&self.weather) = Weather::calm();
+        self.listener.comes_back();
     }
 
     /// What the weather was at its worst.
@@ -147,6 +157,8 @@ impl World {
         match queue {
             Queue::Push => &self.push,
             Queue::FollowUp => &self.follow_up,
+            Queue::Webhook => &self.webhook,
+            Queue::Batch => &self.batch,
         }
     }
 
@@ -177,7 +189,7 @@ impl World {
 
     /// Whether nothing is under way and no message waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.busy.load(Ordering::Relaxed) == 0 && Queue::BOTH.iter().all(|queue| self.queue(*queue).len() == 0)
+        self.busy.load(Ordering::Relaxed) == 0 && Queue::ALL.iter().all(|queue| self.queue(*queue).len() == 0)
     }
 
     /// Writes into the trace.
@@ -336,6 +348,8 @@ impl World {
                 "BUCKET_NAME" => "packages",
                 "PUSH_QUEUE_URL" => Queue::Push.url(),
                 "FOLLOW_UP_QUEUE_URL" => Queue::FollowUp.url(),
+                "WEBHOOK_QUEUE_URL" => Queue::Webhook.url(),
+                "BATCH_QUEUE_URL" => Queue::Batch.url(),
                 "PUBLIC_URL" => PUBLIC_URL,
                 "SIGNING_IDENTITIES" => &identities,
                 "AWS_REGION" => &region,
@@ -351,6 +365,7 @@ impl World {
         let sdk = platform::app::sdk_config(&config.aws).into_builder();
         let sdk = sdk.http_client(self.wire()).build();
         let apns = Apns::over(&config.apns_endpoint, self.apns.dial()).expect("APNs");
-        Arc::new(App::new(config, &sdk).with_apns(apns))
+        let outbound = Outbound::over(self.listener.dial());
+        Arc::new(App::new(config, &sdk).with_apns(apns).with_outbound(outbound))
     }
 }

@@ -202,7 +202,7 @@ async fn remember(world: &World, pass: &Issued, phone: &IPhone) -> Customer {
 }
 
 /// One call of DynamoDB, in its own words.
-async fn dynamodb(world: &World, operation: &str, mut body: Value) -> Value {
+pub async fn dynamodb(world: &World, operation: &str, mut body: Value) -> Value {
     let config = &world.local().app().config;
     body["TableName"] = json!(config.table_name);
     let endpoint = world.local().description().aws_endpoint.dynamodb.as_deref().expect("a DynamoDB of the tests");

@@ -13,7 +13,7 @@ use passloop_local::apns::StandIn;
 use passloop_local::certificates::{Authority, Chain, Validity};
 use passloop_local::{Clock, Local, Options, Persistence, Sample, Schedule};
 use platform::keys::Role;
-use platform::store::{Assigned, KeyMade, NewKey};
+use platform::store::{Assigned, Caller, Intent, KeyMade, NewKey, SHARDS};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ use crate::package::no_program_holds_our_files;
 use crate::template_folder::TemplateFolder;
 use crate::till::Till;
 use crate::web_service::WebService;
+use crate::wiretap::Wiretap;
 
 /// How long a story waits, in real time, for something the service does by itself (a push, an
 /// event). Reached only when a story fails.
@@ -92,8 +93,18 @@ impl World {
     pub async fn over_dynamodb(endpoint: &str) -> World {
         let mut variables = outside();
         variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoint.to_owned());
-        variables.insert("TABLE_NAME".to_owned(), format!("tapped-{}", std::process::id()));
+        let port = endpoint.rsplit(':').next().unwrap_or_default();
+        variables.insert("TABLE_NAME".to_owned(), format!("tapped-{}-{port}", std::process::id()));
         World::start_with(Persistence::Ephemeral, certificates().dir.path(), variables).await
+    }
+
+    /// A service with nothing in it whose calls of DynamoDB can be held back, with what holds them, and the service whose
+    /// DynamoDB it is.
+    pub async fn tapped() -> (World, Wiretap, World) {
+        let underneath = World::empty().await;
+        let tap = Wiretap::before(underneath.local.description().aws_endpoint.dynamodb.as_deref().unwrap()).await;
+        let world = World::over_dynamodb(&tap.endpoint()).await;
+        (world, tap, underneath)
     }
 
     async fn start(persistence: Persistence, identities: &Path) -> World {
@@ -176,6 +187,17 @@ impl World {
         self.sweep().await;
     }
 
+    /// All that is still to be done.
+    pub async fn intents(&self) -> Vec<Intent> {
+        let mut all = Vec::new();
+        for shard in 0..SHARDS {
+            let always = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+            let page = self.local.app().store.due(shard, always, None).await.expect("a page of intents");
+            all.extend(page.intents);
+        }
+        all
+    }
+
     /// The merchant's office, with the admin key.
     pub fn back_office(&self) -> BackOffice {
         self.back_office_with(self.local.merchant_key())
@@ -198,7 +220,7 @@ impl World {
         let key = "other-0123456789abcdef0123456789abcdef".to_owned();
         let (store, role) = (&self.local.app().store, Role::Admin);
         let new = NewKey { key_id: "other", secret: &key, merchant_id: "other", role, name: None };
-        assert_eq!(store.make_key(new, None, self.now()).await.unwrap(), KeyMade::Done);
+        assert_eq!(store.make_key(new, Caller::Operator, None, self.now()).await.unwrap(), KeyMade::Done);
         let theirs = OTHER_PASS_TYPE.parse().unwrap();
         assert_eq!(store.assign_pass_type("other", &theirs, self.now()).await.unwrap(), Assigned::Done);
         key

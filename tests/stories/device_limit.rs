@@ -1,6 +1,8 @@
 //! `maximumDevices` and `onTooManyDevices` (contract 4, Campaigns).
 
 use passloop_tests::back_office::{CAMPAIGN, Issued, two_offers};
+use passloop_tests::kept;
+use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::web_service::Registration;
 use passloop_tests::world::World;
 use serde_json::json;
@@ -100,4 +102,48 @@ async fn a_limit_is_one_to_a_million() {
         assert_eq!(refused.problem_paths(), ["/maximumDevices"]);
     }
     world.end().await;
+}
+
+/// While the counting begins, a device may leave uncounted: the number on the pass is then too high.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_turned_away_by_a_number_that_is_wrong() {
+    let world = world_for_one_device("refuse").await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    phone.delete(&pass.serial).await;
+    let key = json!({ "pk": { "S": format!("PASS#{}#{}", pass.pass_type, pass.serial) }, "sk": { "S": "PASS" } });
+    let wrong = json!({ "Key": key, "UpdateExpression": "SET devices = :wrong",
+        "ExpressionAttributeValues": { ":wrong": { "N": "1" } } });
+    kept::dynamodb(&world, "UpdateItem", wrong).await;
+    let answer = world.web_service().register(second_device(&pass), Some(&authorization), &"ab".repeat(32)).await;
+    answer.expect(201);
+    assert_eq!(world.back_office().get(&pass).await["devices"], 1);
+    world.end().await;
+}
+
+/// A device says once more that it is there while it goes, or while APNs says that it is gone: it comes back as a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_that_ends_while_it_is_renewed_is_counted_anew() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
+    let mut campaign = two_offers();
+    (campaign["maximumDevices"], campaign["onTooManyDevices"]) = (json!(2), json!("refuse"));
+    office.put_campaign(CAMPAIGN, &campaign).await.expect(201);
+    let (pass, phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let service = world.web_service();
+    service.register(second_device(&pass), Some(&authorization), &"ab".repeat(32)).await.expect(201);
+    let mut held = tap.hold("TransactWriteItems");
+    let goes = async {
+        held.caught().await;
+        service.unregister(second_device(&pass), Some(&authorization)).await.expect(200);
+        drop(held);
+    };
+    let token = "cd".repeat(32);
+    let (answer, ()) = tokio::join!(service.register(second_device(&pass), Some(&authorization), &token), goes);
+    answer.expect(201);
+    assert_eq!(office.get(&pass).await["devices"], 2);
+    world.end().await;
+    underneath.end().await;
 }

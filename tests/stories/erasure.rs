@@ -153,14 +153,20 @@ async fn the_phone_sees_it_void_then_nothing_is_left_but_what_was_counted() {
     world.end().await;
 }
 
+/// A pass, with the phone of its customer and another one that carries it.
+async fn on_two_phones(world: &World) -> (Issued, IPhone, IPhone) {
+    let (pass, phone) = world.customer(NAME).await;
+    let package = world.download(&pass).await.body;
+    let mut other = world.iphone();
+    other.add(&package).await;
+    (pass, phone, other)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_phones_the_slower_has_three_days() {
     let world = World::new().await;
     let office = world.back_office();
-    let (pass, mut quick) = world.customer(NAME).await;
-    let package = world.download(&pass).await.body;
-    let mut slow = world.iphone();
-    slow.add(&package).await;
+    let (pass, mut quick, mut slow) = on_two_phones(&world).await;
     let authorization = quick.authorization(&pass.serial);
     erase(&office, &pass).await.expect(204);
     quick.hear(world.apns()).await;
@@ -177,6 +183,74 @@ async fn of_two_phones_the_slower_has_three_days() {
     is_unknown_to_us(&world, &slow, &pass, &authorization).await;
     let told = world.until("it is counted", || report(&world), |told| told["erased"] == 1).await;
     assert_eq!((&told["forgotten"], &told["installed"]["now"]), (&json!(2), &json!(0)));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_phones_the_one_that_fetched_and_left_takes_no_time_from_the_other() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut quick, mut slow) = on_two_phones(&world).await;
+    erase(&office, &pass).await.expect(204);
+    quick.hear(world.apns()).await;
+    assert_eq!(quick.pass(&pass.serial).pass["voided"], true);
+    quick.delete(&pass.serial).await;
+    for seconds in [60, 300, 1800] {
+        world.pass_time(Duration::from_secs(seconds)).await;
+        // Its look is over when the next one is noted.
+        let now = world.now();
+        let due = || async { world.intents().await.into_iter().map(|intent| intent.due).collect::<Vec<_>>() };
+        world.until("it was looked at", due, |due| due.iter().all(|due| *due > now)).await;
+    }
+    slow.pushed(PASS_TYPE).await;
+    assert_eq!(slow.pass(&pass.serial).pass["voided"], true);
+    slow.was_content();
+    // Nobody carries it any more: nobody is waited for.
+    slow.delete(&pass.serial).await;
+    world.advance(Duration::from_secs(7200));
+    until_forgotten(&world, "both phones have left").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_later_request_under_the_same_key_stays() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let order = |name: &str| {
+        let body = json!({ "campaignId": CAMPAIGN, "holder": { "name": name } });
+        office.request(Method::POST, "/passes").header("Idempotency-Key", "order-1").json(&body)
+    };
+    let issue = async |name| Answer::to(order(name)).await.expect(201);
+    let erased = async |pass: &Issued, so_many: u32| {
+        erase(&office, pass).await.expect(204);
+        let ask = || async {
+            world.sweep().await;
+            report(&world).await
+        };
+        world.until("it is erased", ask, |told| told["erased"] == so_many).await;
+    };
+    let first = Issued::read(&issue(NAME).await.json());
+    // An answer is kept for thirty days; then the key may come with another order, and with the same one.
+    world.advance(DAY * 31);
+    let second = Issued::read(&issue("Bob").await.json());
+    erased(&first, 1).await;
+    let again = issue("Bob").await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &*Issued::read(&again.json()).serial),
+        (Some("true"), &*second.serial)
+    );
+    world.advance(DAY * 31);
+    let third = Issued::read(&issue("Bob").await.json());
+    assert_ne!(third.serial, second.serial);
+    erased(&second, 2).await;
+    let again = issue("Bob").await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &*Issued::read(&again.json()).serial),
+        (Some("true"), &*third.serial)
+    );
+    // Its own it takes along.
+    erased(&third, 3).await;
+    Answer::to(order("Bob")).await.problem(404, "unknown_pass");
     world.end().await;
 }
 
@@ -245,6 +319,52 @@ async fn a_campaign_forgets_its_passes_so_many_days_after_their_end() {
     // A pass without end is looked at for ever, once each thirty days.
     assert_eq!(status(&office, &other).await, 200);
     assert_eq!(looks(&world).await.len(), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_whose_promised_offer_went_ends_when_it_would_have_come() {
+    let mut campaign = two_offers();
+    campaign["nextOfferAfterSeconds"] = json!(30 * 86_400);
+    campaign["retentionDays"] = json!(7);
+    let world = World::with_campaign(&campaign).await;
+    let office = world.back_office();
+    let pass = office.issue(NAME).await;
+    world.till().redeem(&pass.barcode).await.expect(201);
+    campaign["offers"].as_array_mut().unwrap().truncate(1);
+    office.put_campaign(CAMPAIGN, &campaign).await.expect(200);
+    let end = world.now().as_millisecond() + 37 * 86_400_000;
+    let looked = async || {
+        let now = world.now().as_millisecond();
+        let ask = || async {
+            world.sweep().await;
+            looks(&world).await
+        };
+        world.until("it was looked at", ask, |due| due.len() == 1 && due[0] > now).await
+    };
+    for _ in 0..4 {
+        world.advance(DAY * 7);
+        looked().await;
+    }
+    assert_eq!(office.get(&pass).await["state"], "redeemed");
+    world.advance(DAY * 2);
+    let state = || async {
+        world.sweep().await;
+        office.get(&pass).await["state"].clone()
+    };
+    world.until("nothing follows", state, |state| state == "finished").await;
+    // A change of what has ended ends it no later.
+    world.advance(DAY);
+    office.patch_holder(&pass, json!({ "seat": "12A" })).await.expect(200);
+    world.advance(DAY * 4);
+    assert_eq!(looked().await, [end]);
+    assert_eq!(status(&office, &pass).await, 200);
+    world.advance(DAY * 2);
+    let ask = || async {
+        world.sweep().await;
+        status(&office, &pass).await
+    };
+    world.until("thirty-seven days are over", ask, |status| *status == 404).await;
     world.end().await;
 }
 

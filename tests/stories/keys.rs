@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, CAMPAIGN};
+use passloop_tests::kept;
 use passloop_tests::till::Till;
 use passloop_tests::world::World;
 use platform::keys::Role;
-use platform::store::{KeyMade, MAXIMUM_KEYS, NewKey};
+use platform::store::{Caller, KeyMade, MAXIMUM_KEYS, NewKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -153,6 +154,79 @@ async fn of_all_admin_keys_revoked_at_once_one_is_left() {
     world.end().await;
 }
 
+/// What a stolen key does while its merchant revokes it. The thief's call is held back where it reads the list of keys, or
+/// where it writes what it decided on it.
+async fn revoked_meanwhile(held_at: &str, does: impl AsyncFn(&BackOffice, &str) -> Answer) {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    let own = office.keys().await[0]["keyId"].as_str().unwrap().to_owned();
+    let (stolen, secret) = make(&office, "admin", "stolen").await;
+    let thief = world.back_office_with(&secret);
+    let mut held = tap.hold(held_at);
+    let revoke = async {
+        held.caught().await;
+        office.revoke_key(&stolen).await.expect(204);
+        drop(held);
+    };
+    let (answer, ()) = tokio::join!(does(&thief, &own), revoke);
+    answer.problem(401, "unauthorised");
+    let mut keys = office.keys().await;
+    keys.retain(|key| key["revokedAt"].is_null());
+    assert!(keys.len() == 1 && keys[0]["keyId"] == own.as_str(), "{keys:?}");
+    world.end().await;
+    underneath.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_revoked_meanwhile_makes_no_other() {
+    for held_at in ["GetItem", "TransactWriteItems"] {
+        revoked_meanwhile(held_at, async |thief, _| thief.make_key(&json!({ "role": "admin" })).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_revoked_meanwhile_revokes_no_other() {
+    for held_at in ["GetItem", "TransactWriteItems"] {
+        revoked_meanwhile(held_at, async |thief, own| thief.revoke_key(own).await).await;
+    }
+}
+
+/// Such a key is in no list; whoever made it by hand revokes it by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_version_1_that_is_revoked_meanwhile_makes_and_revokes_no_other() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    // The item of the secret "old".
+    let item = json!({
+        "pk": { "S": "KEY#cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4" }, "sk": { "S": "KEY" },
+        "v": { "N": "1" }, "merchant_id": { "S": "local" }, "role": { "S": "admin" },
+        "created_at": { "S": "2026-01-01T00:00:00.000Z" },
+    });
+    let mut revoked = item.clone();
+    revoked["revoked_at"] = json!({ "S": "2026-01-02T00:00:00.000Z" });
+    let put = async |item: &Value| drop(kept::dynamodb(&world, "PutItem", json!({ "Item": item })).await);
+    let old = world.back_office_with("old");
+    put(&item).await;
+    let (till, _) = make(&old, "redeem", "till").await;
+    let order = json!({ "role": "admin" });
+    for making in [true, false] {
+        put(&item).await;
+        let mut held = tap.hold("TransactWriteItems");
+        let revoke = async {
+            held.caught().await;
+            put(&revoked).await;
+            drop(held);
+        };
+        let ask = async { if making { old.make_key(&order).await } else { old.revoke_key(&till).await } };
+        let (answer, ()) = tokio::join!(ask, revoke);
+        answer.problem(401, "unauthorised");
+    }
+    let keys = office.keys().await;
+    assert!(keys.len() == 2 && keys.iter().all(|key| key["revokedAt"].is_null()), "{keys:?}");
+    world.end().await;
+    underneath.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_last_use_is_noted_once_an_hour() {
     let world = World::new().await;
@@ -201,7 +275,7 @@ async fn a_merchant_has_so_many_keys_and_no_more() {
     for number in 1..MAXIMUM_KEYS {
         let (id, secret) = (format!("key {number}"), format!("secret {number}"));
         let new = NewKey { key_id: &id, secret: &secret, merchant_id: "local", role: Role::Redeem, name: None };
-        assert_eq!(store.make_key(new, None, world.now()).await.unwrap(), KeyMade::Done);
+        assert_eq!(store.make_key(new, Caller::Operator, None, world.now()).await.unwrap(), KeyMade::Done);
     }
     let office = world.back_office();
     office.make_key(&json!({ "role": "redeem" })).await.problem(409, "too_many_keys");

@@ -150,6 +150,24 @@ async fn a_card_for_ten_visits_shows_what_is_left_and_the_next_offer_waits_for_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_limit_is_told_to_phones_that_show_what_is_left() {
+    let mut campaign = two_offers();
+    campaign["offers"][0]["redemptionLimit"] = json!(10);
+    campaign["offers"][0]["overlay"] = json!({ "fields": { "news": { "value": "{{ offer.redemptionsLeft }} left" } } });
+    let world = World::with_campaign(&campaign).await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("news"), "9 left");
+    campaign["offers"][0]["redemptionLimit"] = json!(12);
+    world.back_office().put_campaign(CAMPAIGN, &campaign).await.expect(200);
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("news"), "11 left");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_tills_race_for_five_hundred_redemptions_and_five_hundred_win() {
     let mut campaign = two_offers();
     campaign["totalRedemptionLimit"] = json!(500);

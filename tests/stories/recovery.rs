@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use passkit::identifiers::PassIdentity;
-use passloop_tests::back_office::PASS_TYPE;
+use passloop_tests::back_office::{PASS_TYPE, two_offers};
+use passloop_tests::kept;
 use passloop_tests::world::{PATIENCE, World};
-use platform::store::{Intent, IntentProgress, Step};
-use serde_json::json;
+use platform::store::{Intent, IntentProgress, SHARDS, Step};
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_the_used_pass_is_pushed_and_the_next_offer_comes() {
@@ -88,7 +89,7 @@ async fn of_two_workers_at_one_place_of_a_walk_one_goes_on() {
     let identity =
         PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
     let later = world.now() + Duration::from_secs(3600);
-    let begun = Intent::new(later, Step::Push { identity, shown: 1 }, world.now()).unwrap();
+    let begun = Intent::new(later, Step::Push { identity: identity.clone(), shown: 1 }, world.now()).unwrap();
     app.store.add_intents(std::slice::from_ref(&begun)).await.unwrap();
     let reach = async |from: &Intent, place: &str| {
         app.store.progress(from, IntentProgress::Reached(place.to_owned(), world.now()), None, &[]).await.unwrap()
@@ -99,8 +100,47 @@ async fn of_two_workers_at_one_place_of_a_walk_one_goes_on() {
     assert!(reach(&first, "DEVICE#2").await.is_none(), "the second went on from there");
     let kept = app.store.intent(&begun.key).await.unwrap().unwrap();
     assert_eq!((&kept.cursor, kept.sent), (&further.cursor, Some(world.now())));
-    app.store.done(&further).await.unwrap();
+    // What follows from its end follows once.
+    let follows = || Intent::new(later, Step::Push { identity: identity.clone(), shown: 2 }, world.now()).unwrap();
+    let (one, other) = (follows(), follows());
+    for then in [&one, &other] {
+        app.store.progress(&further, IntentProgress::Done, None, std::slice::from_ref(then)).await.unwrap();
+    }
+    assert!(app.store.intent(&one.key).await.unwrap().is_some());
+    assert!(app.store.intent(&other.key).await.unwrap().is_none(), "both workers left something behind");
     assert!(reach(&further, "DEVICE#3").await.is_none(), "what was done came back");
     assert!(app.store.intent(&begun.key).await.unwrap().is_none());
+    world.end().await;
+}
+
+/// A release that was rolled back left steps that this one does not know (docs/deploy.md): they stay, and nothing waits for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_cannot_be_read_keeps_nothing_back() {
+    let mut campaign = two_offers();
+    // Beyond what a queue can hold: only the sweep sends it.
+    campaign["nextOfferAfterSeconds"] = json!(1000);
+    let world = World::with_campaign(&campaign).await;
+    let (pass, _) = world.customer("Ada").await;
+    let due = world.now().as_millisecond();
+    let keys: Vec<Value> = (0..SHARDS)
+        .map(|shard| json!({ "pk": { "S": format!("DUE#{shard}") }, "sk": { "S": format!("{due:013}#unknown") } }))
+        .collect();
+    for key in &keys {
+        let mut item = key.clone();
+        item["v"] = json!({ "N": "1" });
+        item["step"] = json!({ "S": "{\"step\":\"of-another-release\"}" });
+        for time in ["due", "created"] {
+            item[time] = json!({ "N": due.to_string() });
+        }
+        kept::dynamodb(&world, "PutItem", json!({ "Item": item })).await;
+    }
+    world.till().redeem(&pass.barcode).await.expect(201);
+    world.pass_time(Duration::from_secs(1000)).await;
+    let office = world.back_office();
+    world.until("the next offer", || office.get(&pass), |pass| pass["state"] == "redeemable").await;
+    for key in keys {
+        let found = kept::dynamodb(&world, "GetItem", json!({ "Key": key })).await;
+        assert!(found["Item"].is_object(), "{found}");
+    }
     world.end().await;
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use passloop_tests::answer::Answer;
-use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE};
+use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
 use passloop_tests::package::Package;
 use passloop_tests::world::{World, root_certificate};
 use reqwest::Method;
@@ -313,5 +313,87 @@ async fn updates_of_one_pass_leave_room_for_the_pass() {
     states.sort_by_key(Value::to_string);
     assert_eq!(states, [json!("active"), json!("failed")]);
     world.till().redeem(&pass.barcode).await.expect(201);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_the_next_offer_of_a_pass_keeps_nobody_from_fetching_it() {
+    let mut campaign = two_offers();
+    // A field that only the first offer has.
+    let extra = json!([{ "key": "extra", "label": "Extra", "value": "none" }]);
+    campaign["offers"][0]["overlay"] = json!({ "set": { "coupon": { "headerFields": extra } } });
+    let world = World::with_campaign(&campaign).await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let target = json!({ "passTypeIdentifier": pass.pass_type, "serialNumber": pass.serial });
+    let update =
+        json!({ "target": target, "at": world.now(), "overlay": { "fields": { "extra": { "value": "20 %" } } } });
+    let update = schedule(&office, &update).await.expect(201).json();
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("extra"), "20 %");
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    world.pass_time(std::time::Duration::from_secs(15)).await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("offer"), "Half-price coffee");
+    // Without the update it looks the same, so nobody is told.
+    assert_eq!(cancel(&office, &update).await["state"], "cancelled");
+    phone.nothing_new(PASS_TYPE).await;
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_the_state_of_its_pass_covers_is_told_to_nobody() {
+    let mut campaign = two_offers();
+    campaign["nextOfferAfterSeconds"] = json!(86_400);
+    let world = World::with_campaign(&campaign).await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    world.till().redeem(&pass.barcode).await.expect(201);
+    phone.hear(world.apns()).await;
+    let target = json!({ "passTypeIdentifier": pass.pass_type, "serialNumber": pass.serial });
+    let update = json!({ "target": target, "at": world.now(), "overlay": discount("20 %") });
+    let update = schedule(&office, &update).await.expect(201).json();
+    becomes(&world, &update, "active").await;
+    phone.nothing_new(PASS_TYPE).await;
+    assert_eq!(phone.pass(&pass.serial).value("news"), "Used. Enjoy!");
+    // With the next offer that state is over, and the offer's own news lie below the update.
+    world.pass_time(std::time::Duration::from_secs(86_400)).await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).value("news"), "20 %");
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_ends_although_another_hangs_on_it() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer("Ada").await;
+    let before = phone.pass(&pass.serial).pass["coupon"]["headerFields"].clone();
+    let hours = |hours: i64| world.now() + jiff::SignedDuration::from_hours(hours);
+    let brings =
+        json!({ "set": { "coupon": { "headerFields": [{ "key": "sale", "label": "Sale", "value": "yes" }] } } });
+    let hangs = json!({ "fields": { "sale": { "value": "20 %" } } });
+    let campaign = json!({ "campaignId": CAMPAIGN });
+    let first = json!({ "target": campaign, "at": world.now(), "until": hours(1), "overlay": brings });
+    let first = schedule(&office, &first).await.expect(201).json();
+    becomes(&world, &first, "active").await;
+    let second = json!({ "target": campaign, "at": world.now(), "until": hours(2), "overlay": hangs });
+    let second = schedule(&office, &second).await.expect(201).json();
+    becomes(&world, &second, "active").await;
+    // What is for good must not hang on what goes.
+    let mut draft = two_offers();
+    draft["redeemedOverlay"]["fields"]["sale"] = json!({ "value": "over" });
+    let refused = office.put_campaign(CAMPAIGN, &draft).await;
+    assert!(refused.problem_paths().contains(&"/redeemedOverlay/fields/sale".to_owned()), "{}", refused.text());
+
+    world.pass_time(std::time::Duration::from_secs(3600)).await;
+    becomes(&world, &first, "finished").await;
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).pass["coupon"]["headerFields"], before);
+    world.pass_time(std::time::Duration::from_secs(3600)).await;
+    becomes(&world, &second, "finished").await;
     world.end().await;
 }

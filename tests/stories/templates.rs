@@ -1,8 +1,11 @@
 //! Templates (contract 4, Templates; reference 3 and 4).
 
+use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{CAMPAIGN, two_offers};
 use passloop_tests::template_folder::{TemplateFolder, plain_png};
 use passloop_tests::world::World;
+use platform::store::{CampaignPut, Content, StoredTemplate};
+use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,5 +205,29 @@ async fn what_the_service_sets_the_template_cannot() {
         let paths = answer.problem_paths();
         assert!(paths.iter().any(|path| path.contains("serialNumber")), "{paths:?}");
     }
+    world.end().await;
+}
+
+/// Two writers at once: the new version must not leave a campaign behind that it has not seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_did_not_see_a_new_campaign_is_not_written() {
+    let world = World::new().await;
+    let store = &world.local().app().store;
+    let office = world.back_office();
+    office.put_template("t", &TemplateFolder::coupon()).await.expect(201);
+    let merchant_id = "local";
+    let template_id = "t".parse().unwrap();
+    let read = store.template(merchant_id, &template_id).await.unwrap().unwrap();
+    let mut campaign = two_offers();
+    campaign["templateId"] = json!("t");
+    office.put_campaign("late", &campaign).await.expect(201);
+    let content = Content { digest: "0".repeat(64), sha256: "0".repeat(64), warnings: Vec::new() };
+    let next = StoredTemplate::after(Some(&read), merchant_id, &template_id, content, world.now());
+    assert_eq!(store.put_template(Some(&read), &next, &[]).await.unwrap(), CampaignPut::Changed);
+    // Whoever looks again sees it, and takes it along.
+    let changed = TemplateFolder::coupon().edit(|pass| pass["description"] = json!("Another coupon"));
+    office.put_template("t", &changed).await.expect(201);
+    let told = Answer::to(office.request(Method::GET, "/campaigns/late")).await.expect(200).json();
+    assert_eq!(told["templateVersion"], 2);
     world.end().await;
 }

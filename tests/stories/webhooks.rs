@@ -4,10 +4,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use passkit::identifiers::PassIdentity;
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE};
 use passloop_tests::receiver::{Received, Receiver, Reply};
 use passloop_tests::world::World;
+use platform::store::{Along, Intent};
+use platform::webhooks::telling;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -207,6 +210,17 @@ async fn what_fails_for_too_long_is_given_up_and_can_be_replayed() {
     let tried = receiver.received().len();
     world.pass_time(DAY).await;
     assert_eq!(receiver.received().len(), tried);
+    // Given up once more: what was given up before it is not forgotten.
+    let name = json!({ "name": "Ada Lovelace" });
+    office.patch_holder(&pass, name).await.expect(200);
+    receiver.wait_for(tried + 1).await;
+    let ask = || async {
+        world.pass_time(MINUTE * 5).await;
+        get(&office, "/shop").await.expect(200).json()["lastDelivery"]["outcome"].clone()
+    };
+    world.until("it is tried again", ask, |outcome| *outcome == "again").await;
+    world.until("it is given up again", ask, |outcome| *outcome == "dead").await;
+    let tried = receiver.received().len();
     // Mended: what happens from now on is told, and what was given up when somebody asks for it, in its order.
     receiver.answer(Reply::Status(200));
     office.void(&pass).await.expect(200);
@@ -214,18 +228,83 @@ async fn what_fails_for_too_long_is_given_up_and_can_be_replayed() {
     assert_eq!(received[tried].json()["type"], "pass.voided");
     let replayed = post(&office, "shop/replay", &json!({})).await.expect(200).json();
     assert_eq!(replayed, json!({ "passes": 1, "more": false }));
-    let received = receiver.wait_for(tried + 4).await;
-    assert_eq!(types(&received[tried + 1..]), ["pass.issued", "pass.updated", "pass.voided"]);
-    assert_eq!(received[tried].header("webhook-id"), received[tried + 3].header("webhook-id"));
+    let received = receiver.wait_for(tried + 5).await;
+    assert_eq!(types(&received[tried + 1..]), ["pass.issued", "pass.updated", "pass.updated", "pass.voided"]);
+    assert_eq!(received[tried].header("webhook-id"), received[tried + 4].header("webhook-id"));
     let ask = || async { get(&office, "/shop").await.expect(200).json()["deadLetters"].clone() };
     world.until("nothing is dead", ask, |dead| *dead == 0).await;
     // One pass, from the beginning; another merchant's is unknown.
     let named = json!({ "passTypeIdentifier": pass.pass_type, "serialNumber": pass.serial });
     post(&office, "shop/replay", &named).await.expect(200);
-    receiver.wait_for(tried + 7).await;
+    receiver.wait_for(tried + 9).await;
     let nobody = json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": "nobody" });
     post(&office, "shop/replay", &nobody).await.problem(404, "unknown_pass");
     post(&office, "shop/replay", &json!({ "serialNumber": "1" })).await.problem(422, "invalid");
+    world.end().await;
+}
+
+/// The sweep sends the intent again while the dead worker's lease holds: it must still be there when the lease has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_that_died_was_to_tell_is_told() {
+    let world = world().await;
+    let receiver = Receiver::start().await;
+    webhook(&world, "shop", &receiver, &json!(["pass.issued", "pass.redeemed"])).await;
+    let pass = world.back_office().issue("Ada").await;
+    receiver.wait_for(1).await;
+    let no_intent = |intents: &Vec<Intent>| intents.is_empty();
+    world.until("all is told", || world.intents(), no_intent).await;
+    // A worker begins, and dies.
+    let store = &world.local().app().store;
+    let identity =
+        PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
+    let shop = store.webhook("local", "shop").await.unwrap().unwrap();
+    let begun = Intent::new(world.now(), telling::step(&shop, &identity), world.now()).unwrap();
+    store.add_intents(std::slice::from_ref(&begun)).await.unwrap();
+    let before = store.telling(&identity, "shop").await.unwrap().unwrap();
+    let lease = Some(("dead".to_owned(), (world.now() + Duration::from_secs(80)).as_millisecond()));
+    let mut taken = before.clone();
+    (taken.lease, taken.held_for) = (lease, Some(begun.key.clone()));
+    store.put_telling(&shop, &identity, (Some(&before), &taken), Along::default()).await.unwrap();
+    // What happens now is left to it.
+    world.till().redeem(&pass.barcode).await.expect(201);
+    let left = || async { store.telling(&identity, "shop").await.unwrap().unwrap().poked };
+    world.until("a mark is left", left, |poked| *poked).await;
+    world.pass_time(Duration::from_secs(30)).await;
+    let sent = || async { world.intents().await.into_iter().find(|intent| intent.key == begun.key) };
+    world.until("it is sent again", sent, |intent| intent.as_ref().is_none_or(|intent| intent.sent.is_some())).await;
+    world.pass_time(Duration::from_secs(60)).await;
+    let received = receiver.wait_for(2).await;
+    assert_eq!(types(&received), ["pass.issued", "pass.redeemed"]);
+    world.end().await;
+}
+
+/// A webhook of the same name, put anew, has the whole time again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_of_a_webhook_that_was_deleted_are_forgotten() {
+    let world = world().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Reply::Status(503));
+    webhook(&world, "shop", &receiver, &json!(["pass.issued", "pass.updated"])).await;
+    let office = world.back_office();
+    let pass = office.issue("Ada").await;
+    receiver.wait_for(1).await;
+    let outcome = || async { get(&office, "/shop").await.expect(200).json()["lastDelivery"]["outcome"].clone() };
+    world.until("it failed", outcome, |outcome| *outcome == "again").await;
+    Answer::to(office.request(Method::DELETE, "/webhooks/shop")).await.expect(204);
+    let no_intent = |intents: &Vec<Intent>| intents.is_empty();
+    let swept = || async {
+        world.pass_time(DAY).await;
+        world.intents().await
+    };
+    world.until("nobody tries any more", swept, no_intent).await;
+    world.advance(DAY * 4);
+    webhook(&world, "shop", &receiver, &json!(["pass.updated"])).await;
+    let tried = receiver.received().len();
+    office.patch_holder(&pass, json!({ "name": "Ada L." })).await.expect(200);
+    receiver.wait_for(tried + 1).await;
+    let updated = || async { deliveries(&world, "shop").await.into_iter().find(|each| each["type"] == "pass.updated") };
+    let told = world.until("it failed again", updated, Option::is_some).await.unwrap();
+    assert_eq!((&told["outcome"], &told["attempt"]), (&json!("again"), &json!(1)));
     world.end().await;
 }
 

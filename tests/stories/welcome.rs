@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use passloop_tests::back_office::{PASS_TYPE, two_offers};
+use passloop_tests::back_office::{CAMPAIGN, PASS_TYPE, two_offers};
 use passloop_tests::world::World;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -96,5 +96,24 @@ async fn many_phones_that_register_at_once_all_end_up_with_one_pass() {
     }
     manifests.dedup();
     assert_eq!(manifests.len(), 1, "one version, several manifests");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_the_pass_already_is_told_when_another_device_is_greeted() {
+    let mut campaign = two_offers();
+    let world = World::with_campaign(&campaign).await;
+    let (pass, mut phone) = world.customer("Ada").await;
+    let package = world.download(&pass).await.body;
+    campaign["welcomeOverlay"] =
+        json!({ "fields": { "news": { "value": "Good to have you!", "changeMessage": "%@" } } });
+    world.back_office().put_campaign(CAMPAIGN, &campaign).await.expect(200);
+    phone.nothing_new(PASS_TYPE).await;
+    let mut tablet = world.iphone();
+    assert_eq!(tablet.add(&package).await, 201);
+    assert_eq!(tablet.pass(&pass.serial).value("news"), "Good to have you!");
+    phone.hear(world.apns()).await;
+    assert_eq!(phone.pass(&pass.serial).manifest, tablet.pass(&pass.serial).manifest);
+    phone.was_content();
     world.end().await;
 }

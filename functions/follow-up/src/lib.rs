@@ -40,12 +40,11 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
 
 /// Early, or in the wrong queue: a new message, for the right time and place.
 async fn send_again(app: &App, intent: Intent, now: Timestamp) -> Result<(), Fault> {
-    match app.queues.send_after_commit(std::slice::from_ref(&intent), now).await {
-        0 if intent.due.duration_since(now) <= queues::LONGEST_DELAY => {
-            Err(Fault::contradiction("a message could not be sent again"))
-        }
-        _ => Ok(()),
+    let sent = app.queues.send_after_commit(std::slice::from_ref(&intent), now).await;
+    if sent.is_empty() && intent.due.duration_since(now) <= queues::LONGEST_DELAY {
+        return Err(Fault::contradiction("a message could not be sent again"));
     }
+    Ok(())
 }
 
 async fn next_offer(

@@ -1,7 +1,7 @@
 //! `GET /merchant/v1/redemptions/{redemptionId}`: a redemption, whether it still counts, and when phones knew.
 
 use http::{Response, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
 use platform::{
     App, Audience, Function, Handler,
@@ -21,6 +21,9 @@ pub const FUNCTION: Function = Function {
     name: "get-redemption",
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
+
+/// By how much the clocks of two functions may differ: what phones did is dated by others than the redemption is.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -42,9 +45,10 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 async fn proof(app: &App, redemption: &StoredRedemption, now: Timestamp) -> Result<Delivery, Failure> {
     let identity = &redemption.identity;
     let counted = &redemption.counted;
-    let (mut events, more) = app.store.history(identity, Some(&history_from(counted.redemption.redeemed_at))).await?;
+    let from = |at: Timestamp| history_from(at - CLOCKS_APART);
+    let (mut events, more) = app.store.history(identity, Some(&from(counted.redemption.redeemed_at))).await?;
     if let Some(due) = counted.next_offer_at.filter(|due| more.is_some() && *due <= now) {
-        let (later, _) = app.store.history(identity, Some(&history_from(due))).await?;
+        let (later, _) = app.store.history(identity, Some(&from(due))).await?;
         events.extend(later);
     }
     Ok(Delivery::of(redemption, &events))

@@ -37,7 +37,8 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let (merchant_id, webhook_id) = (&merchant.merchant_id, path_parameter(&request, "webhookId"));
     let webhook = app.store.webhook(merchant_id, &webhook_id).await?.ok_or(Failure::NotFound("webhook"))?;
     // In this order: the attempt after which a pass was given up is kept before its dead letter.
-    let dead_letters = app.store.dead_letters(merchant_id, &webhook_id, COUNTED).await?.len();
+    let (dead_letters, _) = app.store.dead_letters(merchant_id, &webhook_id, COUNTED).await?;
+    let dead_letters = dead_letters.len();
     let (deliveries, _) = app.store.deliveries(merchant_id, &webhook_id, None).await?;
     let last_delivery = deliveries.first().map(DeliveryView::from);
     let view = View { webhook: WebhookView::new(&webhook, now), last_delivery, dead_letters };

@@ -60,7 +60,7 @@ async fn tell(app: &App, listed: impl Iterator<Item = &RegisteredPass>, now: Tim
 }
 
 fn is_fetched(RegisteredPass { pass, campaign }: &RegisteredPass) -> bool {
-    pass.fetched.is_some_and(|fetched| fetched >= pass.effective_version(campaign))
+    pass.is_fetched(campaign)
 }
 
 /// A version that was listed long ago and that no phone has fetched is listed again.

@@ -10,7 +10,7 @@ use platform::{
     input,
     keys::Role,
     random,
-    store::{ATTEMPTS, KeyMade, MAXIMUM_KEYS, NewKey},
+    store::{ATTEMPTS, Caller, KeyMade, MAXIMUM_KEYS, NewKey},
 };
 use serde_json::{Value, json};
 
@@ -50,9 +50,10 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         };
         let unsecret = show(&new, Value::Null, now);
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &unsecret, now)).transpose()?;
-        match app.store.make_key(new, recorded.as_ref(), now).await? {
+        match app.store.make_key(new, Caller::Merchant(merchant.key), recorded.as_ref(), now).await? {
             KeyMade::Done => return Ok(answer::json(StatusCode::CREATED, &show(&new, json!(secret), now))),
             KeyMade::TooMany => return Err(Failure::TooManyKeys { limit: MAXIMUM_KEYS }),
+            KeyMade::CallerRevoked => return Err(Failure::Unauthorised),
             KeyMade::Busy => return Err(Failure::Busy),
             KeyMade::SecretTaken | KeyMade::AnsweredBefore => {}
         }

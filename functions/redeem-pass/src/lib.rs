@@ -162,7 +162,12 @@ async fn find(app: &App, merchant: &Merchant, once: &Once, named: &Named, now: T
     let Some((stored, campaign)) = found.filter(|(stored, _)| stored.pass.is_known_to(&merchant.merchant_id)) else {
         return Ok(Found::Refused(Refusal::UnknownPass));
     };
-    if barcode.is_some_and(|barcode| *barcode != stored.pass.barcode) {
+    if let Some(barcode) = barcode.filter(|barcode| **barcode != stored.pass.barcode) {
+        let used = match used {
+            Some(used) => Some(used),
+            // Used up between the two readings, perhaps: whatever replaced it wrote that down with it.
+            None => app.store.recorded_and_barcode(once, barcode, now).await?.1.and_then(|of| of.used),
+        };
         return Ok(Found::Refused(used.map_or(Refusal::UnknownPass, |used| Refusal::AlreadyRedeemed(Box::new(used)))));
     }
     Ok(Found::Pass(Box::new((stored, campaign.campaign))))

@@ -1,7 +1,7 @@
 //! `POST /v1/devices/{deviceLibraryIdentifier}/registrations/{passTypeIdentifier}/{serialNumber}`: a device asks to be
 //! told when this pass changes (Apple, "Register a Pass for Update Notifications").
 
-use domain::{Campaign, pass::Admission};
+use domain::{Campaign, Pass, pass::Admission};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use lambda_http::{Body, Request};
@@ -34,17 +34,26 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let push_token = parse_registration(body).map_err(|error| Failure::Malformed(error.to_string()))?;
         let client = phone::kind(&request, scheme);
         let registration = Registration { device: device.clone(), push_token, client, registered_at: now };
-        if known.is_some() {
-            app.store.register_again(&stored.pass, &registration).await?;
-            return Ok(answer::empty(StatusCode::OK));
-        }
-        match register(app, &stored, &campaign.campaign, &registration, now).await? {
-            Written::Done => return Ok(answer::empty(StatusCode::CREATED)),
-            // The same device registered meanwhile, or the pass changed: look again.
+        let (written, status) = if known.is_some() {
+            (app.store.register_again(&stored.pass, &registration).await?, StatusCode::OK)
+        } else {
+            let written = register(app, &stored, &campaign.campaign, &registration, now).await?;
+            (written, StatusCode::CREATED)
+        };
+        match written {
+            Written::Done => return Ok(answer::empty(status)),
+            // The same device registered meanwhile, or left, or the pass changed: look again.
             Written::Changed | Written::AnsweredBefore => {}
         }
     }
     Err(Failure::Busy)
+}
+
+/// Whether some device has the pass. Whoever registers fetches what greets it by itself; devices from before the campaign
+/// greeted have to be told, also of what was not pushed to them yet: the version after it takes its place.
+async fn is_carried(app: &App, pass: &Pass) -> Result<bool, Failure> {
+    let (some, _) = app.store.registrations(&pass.identity, None, 1).await?;
+    Ok(!some.is_empty())
 }
 
 /// Lets a new device in, if its campaign does. The pass changes with it where a limit counts, where it greets, and where
@@ -58,8 +67,10 @@ async fn register(
 ) -> Result<Written, Failure> {
     let pass = &stored.pass;
     let counted = match (pass.devices, campaign.draft.maximum_devices) {
-        (Some(devices), _) => devices,
-        (None, Some(_)) => u32::try_from(app.store.count_registrations(&pass.identity).await?).unwrap_or(u32::MAX),
+        // Nobody is turned away by a number alone: while the counting began, a device may have left uncounted.
+        (Some(devices), Some(limit)) if devices < limit => devices,
+        (_, Some(_)) => u32::try_from(app.store.count_registrations(&pass.identity).await?).unwrap_or(u32::MAX),
+        (Some(devices), None) => devices,
         (None, None) => 0,
     };
     let after = match pass.admit(campaign, counted, now) {
@@ -69,7 +80,8 @@ async fn register(
     };
     let mut then = Vec::new();
     if let Some(after) = &after
-        && after.state != pass.state
+        && after.shown != pass.shown
+        && (after.state != pass.state || is_carried(app, pass).await?)
     {
         let step = Step::push(after);
         then.push(Intent::new(now, step, now)?);

@@ -54,19 +54,18 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let named = read(&request)?;
     let (merchant_id, webhook_id) = (&merchant.merchant_id, path_parameter(&request, "webhookId"));
     let webhook = app.store.webhook(merchant_id, &webhook_id).await?.ok_or(Failure::NotFound("webhook"))?;
-    let letters = match named {
+    let (letters, more) = match named {
         Some(identity) => {
             merchant::pass(app, &merchant, &identity).await?;
             let PassIdentity { pass_type_identifier, serial_number } = identity;
             let first = webhook.active_from.as_millisecond();
-            vec![DeadLetter { pass_type_identifier, serial_number, first }]
+            (vec![DeadLetter { pass_type_identifier, serial_number, first }], false)
         }
         None => app.store.dead_letters(merchant_id, &webhook_id, PASSES).await?,
     };
     for letter in &letters {
         replay(app, &webhook, letter, now).await?;
     }
-    let more = letters.len() >= PASSES.unsigned_abs() as usize;
     let told = json!({ "passes": letters.len(), "more": more });
     if let Some(once) = &once
         && app.store.record(&once.recording(StatusCode::OK, &told, now)?).await? == Recording::AnsweredBefore

@@ -8,7 +8,7 @@ use platform::{
     function::path_parameter,
     http::{self as answer, Failure},
     keys::Role,
-    store::{KeyRevoked, RevokedBy},
+    store::{Caller, KeyRevoked},
 };
 
 /// The door.
@@ -21,10 +21,11 @@ pub const FUNCTION: Function = Function {
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
     let merchant = app.keys.authorise_anew(app, &request, Role::Admin, now).await?;
     let key_id = path_parameter(&request, "keyId");
-    match app.store.revoke_key(&merchant.merchant_id, &key_id, RevokedBy::Merchant, now).await? {
+    match app.store.revoke_key(&merchant.merchant_id, &key_id, Caller::Merchant(merchant.key), now).await? {
         KeyRevoked::Done => Ok(answer::empty(StatusCode::NO_CONTENT)),
         KeyRevoked::Unknown => Err(Failure::NotFound("key")),
         KeyRevoked::LastAdmin => Err(Failure::LastAdminKey),
+        KeyRevoked::CallerRevoked => Err(Failure::Unauthorised),
         KeyRevoked::Busy => Err(Failure::Busy),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
 use platform::{
     App, Fault, Function, Handler,
     queues::LONGEST_DELAY,
-    store::{Intent, SHARDS, Worker},
+    random,
+    store::{DuePage, Intent, SHARDS, Worker},
     telemetry::{self, Unit},
 };
 use serde_json::Value;
@@ -23,9 +24,13 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(50);
 /// What is due for longer was lost somewhere, or its worker fails: twice the sweep's own minute.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(120);
 
-/// How long one sweep goes on: a function has 60 seconds, and the metric is said at the end. The next one finds what was sent
-/// marked, and goes further.
+/// What was due for longer is backlog, and waits for what is due now.
+const RECENT: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long one sweep goes on: a function has 60 seconds, and the metric is said at the end.
 const ENOUGH: Duration = Duration::from_secs(45);
+/// Notes that a message was sent, written side by side.
+const NOTES: usize = 8;
 
 /// Whether the queues still hold what was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,23 +53,75 @@ async fn handle(app: &App, event: Value, now: Timestamp) -> Result<(), Fault> {
 }
 
 /// One shard. Gives how many of its steps are late.
+///
+/// What comes due or has just come due is first, so that a backlog, such as a merchant's pushes under a certificate that was
+/// revoked, keeps back no other merchant's next offer. A backlog of more than one page is walked from some moment on and
+/// round: what one sweep has no time for, another begins with.
 async fn sweep(app: &App, shard: u32, queues: Queues, now: Timestamp, begun: Instant) -> Result<u32, Fault> {
-    let (mut overdue, mut after) = (0_u32, None);
-    while begun.elapsed() < ENOUGH {
-        let (intents, next) = app.store.due(shard, now + LONGEST_DELAY, after.as_ref()).await?;
-        let late = intents.iter().filter(|intent| is_overdue(intent, now)).count();
-        overdue = overdue.saturating_add(u32::try_from(late).unwrap_or(u32::MAX));
-        let to_send: Vec<Intent> = intents.into_iter().filter(|intent| needs_message(intent, queues, now)).collect();
-        app.queues.send_after_commit(&to_send, now).await;
-        for intent in &to_send {
-            app.store.note_sent(&intent.key, now).await?;
-        }
-        after = next;
-        if after.is_none() {
-            break;
-        }
+    let mut shard = Shard { app, shard, queues, now, begun, overdue: 0 };
+    let recent = now - RECENT;
+    shard.walk((recent, now + LONGEST_DELAY)).await?;
+    let backlog = (Timestamp::UNIX_EPOCH, recent - SignedDuration::from_millis(1));
+    if begun.elapsed() >= ENOUGH {
+        return Ok(shard.overdue);
     }
-    Ok(overdue)
+    let first = app.store.due(shard.shard, backlog, None).await?;
+    if first.next.is_none() {
+        shard.send(first).await?;
+        return Ok(shard.overdue);
+    }
+    let oldest = first.intents.first().map_or(backlog.0, |oldest| oldest.due);
+    let seconds = backlog.1.duration_since(oldest).as_secs().max(0);
+    let begin = random::below(u32::try_from(seconds).unwrap_or(u32::MAX))?;
+    for part in round(backlog, oldest + SignedDuration::from_secs(begin.into())) {
+        shard.walk(part).await?;
+    }
+    Ok(shard.overdue)
+}
+
+/// The backlog from a moment on, then what is before it.
+fn round((from, until): (Timestamp, Timestamp), begin: Timestamp) -> [(Timestamp, Timestamp); 2] {
+    [(begin, until), (from, begin - SignedDuration::from_millis(1))]
+}
+
+/// One shard, as far as it is swept.
+struct Shard<'a> {
+    app: &'a App,
+    shard: u32,
+    queues: Queues,
+    now: Timestamp,
+    begun: Instant,
+    overdue: u32,
+}
+
+impl Shard<'_> {
+    /// What is due between two moments, while there is time.
+    async fn walk(&mut self, between: (Timestamp, Timestamp)) -> Result<(), Fault> {
+        let mut after = None;
+        while self.begun.elapsed() < ENOUGH {
+            let page = self.app.store.due(self.shard, between, after.as_ref()).await?;
+            after = page.next.clone();
+            self.send(page).await?;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message for each intent of a page that needs one.
+    async fn send(&mut self, page: DuePage) -> Result<(), Fault> {
+        let (app, now) = (self.app, self.now);
+        let late = page.intents.iter().filter(|intent| is_overdue(intent, now)).count();
+        let late = u32::try_from(late).unwrap_or(u32::MAX).saturating_add(page.unreadable);
+        self.overdue = self.overdue.saturating_add(late);
+        let mut to_send = page.intents;
+        to_send.retain(|intent| needs_message(intent, self.queues, now));
+        // What could not be sent is not noted, so the next sweep tries again.
+        let sent = app.queues.send_after_commit(&to_send, now).await;
+        let noted = stream::iter(sent).map(|key| async move { app.store.note_sent(&key, now).await });
+        noted.buffer_unordered(NOTES).try_collect::<()>().await
+    }
 }
 
 /// Whether a step is late. One that has come some way is at work: pushes to a million devices take longer. A batch may
@@ -98,6 +155,14 @@ mod tests {
         let mut intent = Intent::new(due.parse().unwrap(), step, created.parse().unwrap()).unwrap();
         intent.sent = sent.map(|sent| sent.parse().unwrap());
         intent
+    }
+
+    #[test]
+    fn a_backlog_is_walked_from_some_moment_on_and_round() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let parts = round((Timestamp::UNIX_EPOCH, at("2026-11-23T11:54:59.999Z")), at("2026-11-23T10:00:00Z"));
+        let after = (at("2026-11-23T10:00:00Z"), at("2026-11-23T11:54:59.999Z"));
+        assert_eq!(parts, [after, (Timestamp::UNIX_EPOCH, at("2026-11-23T09:59:59.999Z"))]);
     }
 
     #[test]

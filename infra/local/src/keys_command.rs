@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use passkit::identifiers::{MerchantId, PassTypeIdentifier};
 use platform::config::AwsVariables;
 use platform::keys::Role;
-use platform::store::{Assigned, Holding, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, RevokedBy, Store};
+use platform::store::{Assigned, Caller, Holding, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, Store};
 use platform::{Fault, random};
 
 use crate::aws::sdk_config;
@@ -144,14 +144,17 @@ impl Make {
             role: *role,
             name: name.as_deref(),
         };
-        match store.make_key(new, None, now).await? {
+        match store.make_key(new, Caller::Operator, None, now).await? {
             KeyMade::Done => {
                 let notes = format!("key {key_id} of {merchant}, role {role}; this is the only time it is shown:\n");
                 Ok(good(format!("{secret}\n"), notes))
             }
             KeyMade::TooMany => Err(KeysError::TooMany(merchant.clone())),
-            // A secret of 256 random bits that is taken, or an answer without an idempotency key, cannot be.
-            KeyMade::SecretTaken | KeyMade::AnsweredBefore | KeyMade::Busy => Err(KeysError::Busy),
+            // A secret of 256 random bits that is taken, an answer without an idempotency key, a key of the operator's own:
+            // none of them can be.
+            KeyMade::SecretTaken | KeyMade::AnsweredBefore | KeyMade::CallerRevoked | KeyMade::Busy => {
+                Err(KeysError::Busy)
+            }
         }
     }
 }
@@ -159,10 +162,10 @@ impl Make {
 impl Revoke {
     async fn run(&self, store: &Store, now: Timestamp) -> Result<Outcome, KeysError> {
         let Revoke { merchant, key_id } = self;
-        match store.revoke_key(merchant.as_str(), key_id, RevokedBy::Operator, now).await? {
+        match store.revoke_key(merchant.as_str(), key_id, Caller::Operator, now).await? {
             KeyRevoked::Done => Ok(good(String::new(), format!("key {key_id} of {merchant} is revoked\n"))),
             KeyRevoked::Unknown => Err(KeysError::Unknown(merchant.clone(), key_id.clone())),
-            KeyRevoked::LastAdmin | KeyRevoked::Busy => Err(KeysError::Busy),
+            KeyRevoked::LastAdmin | KeyRevoked::CallerRevoked | KeyRevoked::Busy => Err(KeysError::Busy),
         }
     }
 }

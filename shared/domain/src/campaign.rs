@@ -456,6 +456,13 @@ impl CampaignDraft {
             updated_at: now,
         };
         let mut altered = Vec::new();
+        if !campaign.active.is_empty() {
+            // Scheduled updates go again: what hangs on them would not be there then.
+            let without = Campaign { active: Vec::new(), ..campaign.clone() };
+            for key in campaign.look_keys() {
+                add_new(&mut problems, without.prepare(&key, template, &[]).err().unwrap_or_default());
+            }
+        }
         for key in campaign.look_keys() {
             let prepared = match campaign.prepare(&key, template, &[]) {
                 Ok(prepared) => prepared,
@@ -476,8 +483,12 @@ impl CampaignDraft {
                 expiration: expiration.clone(),
                 since: now,
             };
+            // What is left of an offer is no part of its look, but of every pass that shows it.
+            let limit_of = |campaign: &Campaign| campaign.offer(&key.offer_id).map(Offer::limit);
+            let counts_alike = previous.is_none_or(|previous| limit_of(previous) == limit_of(&campaign));
+            let is_same = |before: &&LookRevision| before.digest == digest && (counts_alike || !shows_remaining);
             let look = match previous.and_then(|previous| previous.looks.get(&key)) {
-                Some(before) if before.digest == digest => {
+                Some(before) if is_same(&before) => {
                     LookRevision { revision: before.revision, since: before.since, ..fresh(0) }
                 }
                 Some(before) => {
@@ -496,6 +507,28 @@ impl CampaignDraft {
         }
         if problems.is_empty() { Ok(Composed { campaign, altered }) } else { Err(problems) }
     }
+}
+
+/// What is made of these updates; if nothing can be, of those that go together, each taken in its turn where it fits those
+/// before it.
+///
+/// # Errors
+/// Nothing can be made without any.
+pub fn fitting<T>(
+    updates: &[ActiveUpdate],
+    make: impl Fn(&[ActiveUpdate]) -> Result<T, Problems>,
+) -> Result<T, Problems> {
+    make(updates).or_else(|_| {
+        let (mut fitting, mut made) = (Vec::new(), make(&[])?);
+        for update in updates {
+            fitting.push(update.clone());
+            match make(&fitting) {
+                Ok(more) => made = more,
+                Err(_) => drop(fitting.pop()),
+            }
+        }
+        Ok(made)
+    })
 }
 
 impl Campaign {
@@ -548,6 +581,21 @@ impl Campaign {
         let offers = self.draft.offers.iter().chain(&self.retired_offers);
         let states = [LookState::Redeemable, LookState::Welcome, LookState::Redeemed, LookState::Voided];
         offers.flat_map(|offer| states.map(|state| LookKey { state, offer_id: offer.offer_id.clone() })).collect()
+    }
+
+    /// Prepares a look as [`Campaign::prepare`] does, without those of the pass's own updates that do not fit: since they
+    /// came, the pass has another offer, or the campaign or its template is another. A pass that was issued can always be
+    /// fetched.
+    ///
+    /// # Errors
+    /// The look is none, whatever the pass's own updates are.
+    pub fn prepare_fitting(
+        &self,
+        key: &LookKey,
+        template: &Template,
+        of_pass: &[ActiveUpdate],
+    ) -> Result<Look, Problems> {
+        fitting(of_pass, |updates| self.prepare(key, template, updates))
     }
 
     /// Prepares a look: the template, then the overlays of the offer, of the campaign's scheduled updates, of the pass's

@@ -114,6 +114,7 @@ impl Pass {
             ImportedState::Finished => PassState::Finished,
             ImportedState::Voided => PassState::Voided { voided_at: now, reason: None },
         };
+        pass.ended_at = (pass.state == PassState::Finished).then_some(now);
         // The date goes with the look of the state that the pass begins in.
         let pass = pass.dated(campaign, now);
         Ok(if problems.is_empty() { Ok(pass) } else { Err(problems) })

@@ -129,6 +129,8 @@ pub struct Pass {
     pub round: u64,
     /// Times this offer was redeemed.
     pub redemptions: u32,
+    /// Redemptions that the offer before it had when this one came, as far as is known: what a reversal goes back to.
+    pub redemptions_before: Option<u32>,
     /// What the till scans for this use; shown while redeemable.
     pub barcode: Barcode,
     /// The redemption that counted last.
@@ -141,6 +143,8 @@ pub struct Pass {
     pub devices: Option<u32>,
     /// Scheduled updates of this pass alone that are on.
     pub active: Vec<ActiveUpdate>,
+    /// When it was used up for good, while it is. Older releases did not note it.
+    pub ended_at: Option<Timestamp>,
     /// Since when it is being erased, if it is: void, unknown to merchants, and soon to nobody (`retention.rs`).
     pub erasing_since: Option<Timestamp>,
     /// When it was issued.
@@ -209,11 +213,13 @@ impl Pass {
             round: 1,
             redemptions: 0,
             barcode: new.barcode,
+            redemptions_before: None,
             last_redemption: None,
             fetched: None,
             greeting: Greeting::NotYet,
             devices: None,
             active: Vec::new(),
+            ended_at: None,
             erasing_since: None,
             created_at: now,
             updated_at: now,
@@ -252,6 +258,11 @@ impl Pass {
     /// What a phone can tell one package of this pass from another by.
     pub fn effective_version(&self, campaign: &Campaign) -> EffectiveVersion {
         EffectiveVersion { version: self.shown, revision: campaign.revision(&self.look_key()) }
+    }
+
+    /// Whether some phone fetched what the pass shows at present.
+    pub fn is_fetched(&self, campaign: &Campaign) -> bool {
+        self.fetched.is_some_and(|fetched| fetched >= self.effective_version(campaign))
     }
 
     /// `Last-Modified` of the present effective version.
@@ -334,7 +345,8 @@ impl Pass {
         let renews = state == PassState::Redeemable && offer.new_barcode == NewBarcode::EachRedemption;
         let barcode = if renews { new.barcode } else { self.barcode.clone() };
         let greeting = Greeting::Over;
-        let changed = Pass { state, redemptions, barcode, last_redemption, greeting, ..self.clone() };
+        let ended_at = (state == PassState::Finished).then_some(now);
+        let changed = Pass { state, redemptions, barcode, last_redemption, greeting, ended_at, ..self.clone() };
         Ok(Ok(changed.after_use(self, campaign, now)))
     }
 
@@ -368,14 +380,17 @@ impl Pass {
         if matches!(self.state, PassState::Voided { .. }) {
             return Err(Refusal::NotReversible(Hindrance::Voided));
         }
-        let mut pass = Pass { state: PassState::Redeemable, barcode, greeting: Greeting::Over, ..self.clone() };
+        let (state, greeting) = (PassState::Redeemable, Greeting::Over);
+        let mut pass = Pass { state, barcode, greeting, ended_at: None, ..self.clone() };
         if counted.round == self.round {
             pass.redemptions = self.redemptions.saturating_sub(1);
         } else if counted.next_offer_at.is_some() && counted.round + 1 == self.round && self.redemptions == 0 {
             pass.offer_id = counted.redemption.offer_id.clone();
             pass.offer_position = counted.offer_position;
             pass.round = counted.round;
-            pass.redemptions = counted.redemptions.saturating_sub(1);
+            // It may have been used up twice, with a reversal between and another limit the second time.
+            pass.redemptions = self.redemptions_before.unwrap_or(counted.redemptions).saturating_sub(1);
+            pass.redemptions_before = None;
         } else {
             return Err(Refusal::NotReversible(Hindrance::GoneOn));
         }
@@ -387,11 +402,18 @@ impl Pass {
     /// The next version, after one use more or one fewer.
     fn after_use(self, before: &Pass, campaign: &Campaign, now: Timestamp) -> Pass {
         let pass = self.after(before, campaign, now);
-        // Of a ticket for ten visits that shows neither its barcode nor what is left, nothing is to be seen.
-        let shows = campaign.looks.get(&pass.look_key()).is_none_or(|look| {
-            look.shows_remaining || (look.shows_barcode && pass.shown_barcode() != before.shown_barcode())
-        });
+        // Of a ticket for ten visits that shows neither its barcode nor what is left, nothing is to be seen; unless a scheduled
+        // update of this pass alone shows it.
+        let shows = pass.own_updates_vary()
+            || campaign.looks.get(&pass.look_key()).is_none_or(|look| {
+                look.shows_remaining || (look.shows_barcode && pass.shown_barcode() != before.shown_barcode())
+            });
         if shows || pass.look_key() != before.look_key() { pass } else { pass.unseen(before) }
+    }
+
+    /// Whether the scheduled updates of this pass alone may show what its redemptions change.
+    fn own_updates_vary(&self) -> bool {
+        self.active.iter().any(|update| update.overlay.has_placeholders())
     }
 
     /// Applies the next offer that was promised for `due`.
@@ -408,10 +430,23 @@ impl Pass {
                 let offer_id = offer.offer_id.clone();
                 let state = PassState::Redeemable;
                 let round = self.round + 1;
-                let next = Pass { state, offer_id, offer_position, round, redemptions: 0, barcode, ..self.clone() };
+                let redemptions_before = Some(self.redemptions);
+                let next = Pass {
+                    state,
+                    offer_id,
+                    offer_position,
+                    round,
+                    redemptions: 0,
+                    redemptions_before,
+                    barcode,
+                    ..self.clone()
+                };
                 NextOffer::Came(Box::new(next.after(self, campaign, now)))
             }
-            None => NextOffer::Finished(Box::new(Pass { state: PassState::Finished, ..self.clone() })),
+            None => {
+                let (state, ended_at) = (PassState::Finished, Some(now));
+                NextOffer::Finished(Box::new(Pass { state, ended_at, ..self.clone() }))
+            }
         }
     }
 

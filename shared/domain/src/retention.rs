@@ -34,7 +34,8 @@ impl Pass {
         let of_campaign = campaign.ends_at();
         Ok(match &self.state {
             PassState::Voided { voided_at, .. } => Some(*voided_at),
-            PassState::Finished => Some(self.updated_at),
+            // Of a release that did not note its end, its last change: that came after.
+            PassState::Finished => Some(self.ended_at.unwrap_or(self.updated_at)),
             PassState::Redeemed { .. } => of_campaign,
             PassState::Redeemable => [self.expires_at(campaign)?, of_campaign].into_iter().flatten().min(),
         })
@@ -51,9 +52,10 @@ impl Pass {
     /// who changes a pass needs to think of it. `None`: its campaign keeps passes.
     pub fn next_look(&self, campaign: &Campaign, now: Timestamp) -> Result<Option<Timestamp>, MissingOffer> {
         let Some(kept) = campaign.retention() else { return Ok(None) };
-        // From the beginning of the hour, so that two chains of looks at one pass, should there ever be two, become one.
-        let hour = SignedDuration::from_secs(now.as_second().rem_euclid(3600));
-        let latest = (now - hour).checked_add(kept).unwrap_or(Timestamp::MAX);
+        // From the beginning of the hour, so that two chains of looks at one pass, should there ever be two, become one: the
+        // intent of a look is named by its time, to the millisecond.
+        let into_the_hour = SignedDuration::new(now.as_second().rem_euclid(3600), now.subsec_nanosecond());
+        let latest = (now - into_the_hour).checked_add(kept).unwrap_or(Timestamp::MAX);
         Ok(Some(self.erase_at(campaign)?.map_or(latest, |wanted| wanted.clamp(now, latest))))
     }
 
@@ -69,10 +71,11 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
+    use passkit::secrets::Barcode;
     use serde_json::json;
 
     use super::*;
-    use crate::pass::tests as passes;
+    use crate::pass::{NextOffer, tests as passes};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -102,6 +105,49 @@ mod tests {
         // Long over.
         let later = at("2027-01-01T00:00:00Z");
         assert_eq!(pass.next_look(&ending, later).unwrap(), Some(later));
+    }
+
+    #[test]
+    fn two_chains_of_looks_in_one_hour_become_one() {
+        let endless = campaign(Some(7), None);
+        let pass = passes::pass(&endless, json!({}));
+        let look = |now| pass.next_look(&endless, at(now)).unwrap();
+        assert_eq!(look("2026-11-23T12:00:00.123Z"), Some(at("2026-11-30T12:00:00Z")));
+        assert_eq!(look("2026-11-23T12:00:00.456Z"), look("2026-11-23T12:59:59.999999999Z"));
+        assert_eq!(look("2026-11-23T12:00:00.123Z"), look("2026-11-23T12:00:00.456Z"));
+    }
+
+    #[test]
+    fn a_used_pass_has_ended_when_it_was_used_up_whatever_changes_later() {
+        let campaign = campaign(Some(7), None);
+        let pass = passes::pass(&campaign, json!({}));
+        let (used, counted) = passes::redeem(&pass, &campaign, "r", 60);
+        let gone = Some(at("2026-11-30T12:01:00Z"));
+        assert_eq!(used.erase_at(&campaign).unwrap(), gone);
+        let later = at("2026-11-25T12:00:00Z");
+        let touched = used.with_holder(json!({ "name": "Ada" }), &campaign, later).unwrap();
+        let touched = touched.with_active(Vec::new(), &campaign, later);
+        assert!(touched.updated_at == later && touched.erase_at(&campaign).unwrap() == gone);
+        // Taken back, it has no end; used again, another.
+        let back = passes::reverse(&touched, &campaign, &counted, 120).unwrap();
+        assert_eq!(back.erase_at(&campaign).unwrap(), None);
+        let (again, _) = passes::redeem(&back, &campaign, "again", 180);
+        assert_eq!(again.erase_at(&campaign).unwrap(), Some(at("2026-11-30T12:03:00Z")));
+    }
+
+    #[test]
+    fn a_pass_whose_promised_offer_went_ends_when_that_is_found() {
+        let offers = json!([{ "offerId": "first", "title": "First" }, { "offerId": "second", "title": "Second" }]);
+        let mut campaign = passes::campaign(offers);
+        campaign.draft.retention_days = Some(7);
+        let (used, _) = passes::redeem(&passes::pass(&campaign, json!({})), &campaign, "r", 0);
+        assert_eq!(used.erase_at(&campaign).unwrap(), None);
+        campaign.draft.offers.truncate(1);
+        let (due, now) = (used.next_offer_at().unwrap(), at("2026-12-23T12:00:00Z"));
+        let NextOffer::Finished(rests) = used.next_offer(&campaign, due, Barcode::new("next"), now) else {
+            panic!("an offer came")
+        };
+        assert_eq!(rests.erase_at(&campaign).unwrap(), Some(at("2026-12-30T12:00:00Z")));
     }
 
     #[test]

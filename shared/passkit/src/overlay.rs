@@ -97,6 +97,11 @@ impl<'de> Deserialize<'de> for Change {
 }
 
 impl Overlay {
+    /// Whether something in it is filled in for each pass alone.
+    pub fn has_placeholders(&self) -> bool {
+        serde_json::to_string(self).is_ok_and(|written| written.contains("{{"))
+    }
+
     /// Changes `pass` and `images` (shown image to the template's image). Problems are reported below `prefix`.
     pub(crate) fn apply(
         &self,

@@ -86,7 +86,8 @@ pub fn list<'a>(tag: Option<&str>, current: &[Current<'a>]) -> Listed<'a> {
             (None, _) => true,
             (Some(Known { body: Body::Exact(entries), .. }), _) => {
                 // Two serial numbers with one hash (48 bits) make the entry ambiguous: then it counts as unknown.
-                let mut same = entries.iter().filter(|(hash, _)| *hash == serial_hash(pass.serial_number));
+                let hash_of_pass = serial_hash(pass.serial_number);
+                let mut same = entries.iter().filter(|(hash, _)| *hash == hash_of_pass);
                 match (same.next(), same.next()) {
                     (Some((_, version)), None) => *version != pass.effective_version,
                     (None, _) | (Some(_), Some(_)) => true,

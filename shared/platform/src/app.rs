@@ -70,6 +70,13 @@ impl App {
         self
     }
 
+    /// The same with this way to other people's servers.
+    #[must_use]
+    pub fn with_outbound(mut self, outbound: Outbound) -> App {
+        self.outbound = outbound;
+        self
+    }
+
     /// Apple's push service. The trusted roots are read at the first call.
     ///
     /// # Errors

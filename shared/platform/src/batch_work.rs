@@ -156,12 +156,15 @@ async fn work(app: &App, batch: &Batch, now: Timestamp) -> Result<Worked, Fault>
     let is_last = batch.offset + piece.bytes.len() as u64 >= batch.bytes;
     let rest = if is_last { Rest::Nothing } else { Rest::Follows };
     let room = MAXIMUM_ROWS.saturating_sub(batch.rows) as usize;
-    let read = batch_rows::rows(batch.format, &batch.columns, &piece.bytes, rest, CHUNK_ROWS.min(room));
+    // After the last row that there is room for: blank lines, or the other half of its line end.
+    let read = batch_rows::rows(batch.format, &batch.columns, &piece.bytes, rest, CHUNK_ROWS.min(room).max(1));
+    if room == 0 && !read.rows.is_empty() {
+        return Ok(broken(format!("has more than {MAXIMUM_ROWS} rows; those after them were not read")));
+    }
     if read.length == 0 {
-        return Ok(broken(match room {
-            0 => format!("has more than {MAXIMUM_ROWS} rows; those after them were not read"),
-            _ => format!("row {} does not end within {WINDOW} bytes: is a quotation mark missing?", batch.rows + 1),
-        }));
+        let message =
+            format!("row {} does not end within {WINDOW} bytes: is a quotation mark missing?", batch.rows + 1);
+        return Ok(broken(message));
     }
     let outcomes = answer(app, batch, read.rows, now).await?;
     Ok(Worked { outcomes, length: read.length, broken: None })

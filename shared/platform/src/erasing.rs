@@ -6,10 +6,14 @@
 
 use domain::{Campaign, Pass, Refusal};
 use jiff::{SignedDuration, Timestamp};
+use passkit::identifiers::PassIdentity;
 
 use crate::{
     App, Fault, http,
-    store::{ATTEMPTS, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass, Written},
+    store::{
+        ATTEMPTS, Carriers, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass,
+        Written,
+    },
     webhooks::{self, telling},
 };
 
@@ -36,10 +40,14 @@ pub async fn begin(
     now: Timestamp,
 ) -> Result<Written, Fault> {
     let Some(pass) = stored.pass.begin_erasure(campaign, now) else { return Ok(Written::Done) };
-    let (carriers, _) = app.store.registrations(&pass.identity, None, 1).await?;
+    let carriers = carriers(app, &pass.identity).await?;
     let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
-    let until = if carriers.is_empty() { now } else { now.checked_add(grace).unwrap_or(Timestamp::MAX) };
-    let mut then = vec![Intent::new(now, Step::Erase { identity: pass.identity.clone(), until, looks: 0 }, now)?];
+    let until = match carriers {
+        Carriers::None => now,
+        Carriers::One | Carriers::Several => now.checked_add(grace).unwrap_or(Timestamp::MAX),
+    };
+    let step = Step::Erase { identity: pass.identity.clone(), until, looks: 0, carriers };
+    let mut then = vec![Intent::new(now, step, now)?];
     if pass.shown != stored.pass.shown {
         then.push(Intent::new(now, Step::push(&pass), now)?);
     }
@@ -56,15 +64,23 @@ fn next_look(now: Timestamp, until: Timestamp, looks: u32) -> Timestamp {
     wait.map_or(until, |wait| (now + wait).min(until)).max(now)
 }
 
+async fn carriers(app: &App, identity: &PassIdentity) -> Result<Carriers, Fault> {
+    let (registrations, more) = app.store.registrations(identity, None, 2).await?;
+    Ok(match (registrations.len(), more) {
+        (0, None) => Carriers::None,
+        (1, None) => Carriers::One,
+        // Also where DynamoDB gives one and says that there may be more.
+        (_, _) => Carriers::Several,
+    })
+}
+
 /// Whether a phone may still learn that the pass is void. Phones do not say who they are when they fetch, so of several
-/// it is not known which did.
-async fn phones_wait(app: &App, pass: &Pass, campaign: &Campaign) -> Result<bool, Fault> {
-    let (carriers, _) = app.store.registrations(&pass.identity, None, 2).await?;
-    let fetched = pass.fetched.is_some_and(|fetched| fetched >= pass.effective_version(campaign));
-    Ok(match carriers.len() {
-        0 => false,
-        1 => !fetched,
-        _ => true,
+/// it is not known which did; nor of one that is left of several.
+async fn phones_wait(app: &App, pass: &Pass, campaign: &Campaign, at_first: Carriers) -> Result<bool, Fault> {
+    Ok(match (carriers(app, &pass.identity).await?, at_first) {
+        (Carriers::None, _) => false,
+        (Carriers::One, Carriers::None | Carriers::One) => !pass.is_fetched(campaign),
+        (Carriers::One, Carriers::Several) | (Carriers::Several, _) => true,
     })
 }
 
@@ -77,12 +93,12 @@ async fn webhooks_wait(app: &App, pass: &Pass, until: Timestamp, now: Timestamp)
 
 /// Erases what is left of a pass, unless its phones have time.
 pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
-    let Step::Erase { identity, until, looks } = &intent.step else { return Ok(()) };
+    let Step::Erase { identity, until, looks, carriers } = &intent.step else { return Ok(()) };
     let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
         return app.store.done(intent).await;
     };
     let pass = &stored.pass;
-    let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign).await?;
+    let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign, *carriers).await?;
     let answer = answer_from_now_on();
     let whose = Forgotten {
         identity,
@@ -96,7 +112,8 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
             return go_on(app, intent, now).await;
         }
         let due = if phones_wait { next_look(now, *until, *looks) } else { now + UNTOLD };
-        let step = Step::Erase { identity: identity.clone(), until: *until, looks: looks + 1 };
+        let (until, looks, carriers) = (*until, looks + 1, *carriers);
+        let step = Step::Erase { identity: identity.clone(), until, looks, carriers };
         let then = [Intent::new(due, step, now)?];
         app.store.progress(intent, IntentProgress::Done, None, &then).await?;
         app.queues.send_after_commit(&then, now).await;

@@ -200,6 +200,7 @@ fn of_this_request(once: &Once, recorded: Recorded) -> Result<Recorded, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::KeyDigest;
 
     fn request(key: Option<&str>, body: &str) -> Request {
         let mut builder = ::http::Request::builder().method("POST").uri("https://h/merchant/v1/redemptions");
@@ -210,7 +211,7 @@ mod tests {
     }
 
     fn merchant() -> Merchant {
-        Merchant { merchant_id: "m".into(), role: crate::keys::Role::Redeem }
+        Merchant { merchant_id: "m".into(), role: crate::keys::Role::Redeem, key: KeyDigest::of("k") }
     }
 
     #[test]

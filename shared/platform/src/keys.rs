@@ -6,12 +6,11 @@ use ::http::header;
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::Request;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{
     App, Fault,
     http::{Failure, header_text},
-    store::{KeyMade, NewKey},
+    store::{Caller, KeyDigest, KeyMade, NewKey},
 };
 
 /// What a key may do. A greater role may do what a smaller one may.
@@ -55,6 +54,8 @@ pub struct Merchant {
     pub merchant_id: String,
     /// What the key may do.
     pub role: Role,
+    /// Which key it is.
+    pub key: KeyDigest,
 }
 
 /// How long a key once read is believed: a revocation takes effect within half a minute.
@@ -66,10 +67,10 @@ const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// How long a till waits for the noting of its key's use, at most.
 const NOTING: Duration = Duration::from_millis(500);
 
-/// Keys read lately, by their digest.
+/// Keys read lately.
 #[derive(Default)]
 pub struct Keys {
-    lately: Mutex<HashMap<[u8; 32], (Merchant, Timestamp)>>,
+    lately: Mutex<HashMap<KeyDigest, (Merchant, Timestamp)>>,
 }
 
 impl Keys {
@@ -82,12 +83,12 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Merchant, Failure> {
         let secret = secret(request)?;
-        let digest: [u8; 32] = Sha256::digest(secret).into();
-        let merchant = match self.remembered(&digest, now) {
+        let digest = KeyDigest::of(secret);
+        let merchant = match self.remembered(digest, now) {
             Some(merchant) => merchant,
             None => {
                 let merchant = looked_up(app, secret, now).await?;
-                self.remember(digest, merchant.clone(), now);
+                self.remember(merchant.clone(), now);
                 merchant
             }
         };
@@ -95,6 +96,7 @@ impl Keys {
     }
 
     /// The same without the memory, for doors that make and revoke keys: one that was just revoked must not make another.
+    /// The store looks again when it writes ([`Caller::Merchant`]).
     pub async fn authorise_anew(
         &self,
         app: &App,
@@ -105,19 +107,19 @@ impl Keys {
         looked_up(app, secret(request)?, now).await?.reaching(needed)
     }
 
-    fn remembered(&self, digest: &[u8; 32], now: Timestamp) -> Option<Merchant> {
+    fn remembered(&self, digest: KeyDigest, now: Timestamp) -> Option<Merchant> {
         let lately = self.lately.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (merchant, read_at) = lately.get(digest)?;
+        let (merchant, read_at) = lately.get(&digest)?;
         let age = now.duration_since(*read_at);
         (SignedDuration::ZERO <= age && age < BELIEVED).then(|| merchant.clone())
     }
 
-    fn remember(&self, digest: [u8; 32], merchant: Merchant, now: Timestamp) {
+    fn remember(&self, merchant: Merchant, now: Timestamp) {
         let mut lately = self.lately.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if lately.len() >= REMEMBERED {
             lately.clear();
         }
-        lately.insert(digest, (merchant, now));
+        lately.insert(merchant.key, (merchant, now));
     }
 }
 
@@ -137,7 +139,7 @@ async fn looked_up(app: &App, secret: &str, now: Timestamp) -> Result<Merchant, 
             Err(_) => tracing::warn!("the use of a key was not noted in time"),
         }
     }
-    Ok(Merchant { merchant_id: key.merchant_id, role: key.role })
+    Ok(Merchant { merchant_id: key.merchant_id, role: key.role, key: KeyDigest::of(secret) })
 }
 
 fn secret(request: &Request) -> Result<&str, Failure> {
@@ -162,14 +164,14 @@ pub enum Ensured {
 
 /// Makes sure that a known secret is a key: the local service keeps its own over restarts.
 pub async fn ensure(app: &App, new: NewKey<'_>, now: Timestamp) -> Result<Ensured, Fault> {
-    match app.store.make_key(new, None, now).await? {
+    match app.store.make_key(new, Caller::Operator, None, now).await? {
         KeyMade::Done => Ok(Ensured::Good),
         KeyMade::SecretTaken => {
             let key = app.store.key(new.secret).await?;
             let good = key.is_some_and(|key| key.revoked_at.is_none());
             Ok(if good { Ensured::Good } else { Ensured::Revoked })
         }
-        KeyMade::TooMany | KeyMade::Busy | KeyMade::AnsweredBefore => {
+        KeyMade::TooMany | KeyMade::Busy | KeyMade::AnsweredBefore | KeyMade::CallerRevoked => {
             Err(Fault::contradiction("the list of the merchant's keys is full or busy"))
         }
     }

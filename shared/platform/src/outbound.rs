@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Fault, apns};
+use crate::{
+    Fault,
+    apns::{self, Dial},
+};
 
 pub use addresses::is_public;
 
@@ -94,18 +97,36 @@ pub enum Trouble {
 #[derive(Default)]
 pub struct Outbound {
     tls: OnceLock<Arc<ClientConfig>>,
+    given: Option<Dial>,
+}
+
+/// How the bytes of a call travel.
+enum Road<'a> {
+    /// Over the network, and TLS where the address asks for it.
+    Network(Arc<ClientConfig>),
+    /// As whoever made the [`Outbound`] says.
+    Given(&'a Dial),
 }
 
 impl Outbound {
+    /// The way to one server in the same process, whatever its address is called: no name, no socket, no TLS. For the
+    /// simulation (`tests/simulation`), whose time must not wait for sockets.
+    pub fn over(dial: Dial) -> Outbound {
+        Outbound { tls: OnceLock::new(), given: Some(dial) }
+    }
+
     /// Makes one call. The outer fault is ours: no trusted roots on this system.
     pub async fn call(
         &self,
         call: Call<'_>,
         extra_roots_pem: impl FnOnce() -> Result<Option<Vec<u8>>, Fault>,
     ) -> Result<Result<Answered, Trouble>, Fault> {
-        let tls = self.tls(extra_roots_pem)?;
+        let road = match &self.given {
+            Some(dial) => Road::Given(dial),
+            None => Road::Network(self.tls(extra_roots_pem)?),
+        };
         let timeout = call.timeout;
-        Ok(tokio::time::timeout(timeout, exchange(call, tls)).await.unwrap_or(Err(Trouble::Timeout)))
+        Ok(tokio::time::timeout(timeout, exchange(call, road)).await.unwrap_or(Err(Trouble::Timeout)))
     }
 
     fn tls(
@@ -161,8 +182,12 @@ fn host_of(url: &Uri) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-async fn exchange(call: Call<'_>, tls: Arc<ClientConfig>) -> Result<Answered, Trouble> {
+async fn exchange(call: Call<'_>, road: Road<'_>) -> Result<Answered, Trouble> {
     check_url(call.url, call.reach).map_err(Trouble::Address)?;
+    let tls = match road {
+        Road::Network(tls) => tls,
+        Road::Given(dial) => return send(dial(), call).await,
+    };
     let is_tls = call.url.scheme() == Some(&Scheme::HTTPS);
     let host = host_of(call.url).ok_or(Trouble::Name)?;
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&call, host, is_tls)).await;
@@ -280,7 +305,7 @@ mod tests {
         let (headers, timeout) = (HeaderMap::new(), Duration::from_secs(5));
         let call = Call { url: &url, headers, body: Bytes::new(), timeout, reach };
         let tls = Arc::new(tls_config(RootCertStore::empty()).unwrap());
-        exchange(call, tls).await.map(|answered| answered.status)
+        exchange(call, Road::Network(tls)).await.map(|answered| answered.status)
     }
 
     #[tokio::test]

@@ -86,12 +86,12 @@ impl Packages {
         // The digest names everything a look is made of, save what only this pass has.
         let digest = campaign.looks.get(&key).map(|look| look.digest.clone());
         let digest = digest.ok_or_else(|| Fault::contradiction(format!("the campaign has no look {key}")))?;
-        let name = digest + &own_updates(pass);
+        let name = digest + &own_updates(pass, campaign);
         if let Some(look) = lock(&self.looks).get(&name) {
             return Ok(Arc::clone(look));
         }
         let template = self.template(&campaign.merchant_id, &campaign.template).await?;
-        let look = campaign.prepare(&key, &template, &pass.active);
+        let look = campaign.prepare_fitting(&key, &template, &pass.active);
         let look = Arc::new(look.map_err(|problems| Fault::contradiction(told("a stored look", &problems)))?);
         remember(&self.looks, name, &look);
         Ok(look)
@@ -274,9 +274,14 @@ fn inputs<'a>(
     })
 }
 
-/// The scheduled updates of one pass alone, as part of a name; empty without any.
-fn own_updates(pass: &Pass) -> String {
-    if pass.active.is_empty() { String::new() } else { json!(pass.active).to_string() }
+/// The scheduled updates of one pass alone, as part of a name, with what they lie upon: they may show what the look does
+/// not. Empty without any.
+fn own_updates(pass: &Pass, campaign: &Campaign) -> String {
+    if pass.active.is_empty() {
+        return String::new();
+    }
+    let offer = campaign.offer(&pass.offer_id);
+    json!([pass.active, campaign.template.digest, pass.look_key().to_string(), offer]).to_string()
 }
 
 fn template_object(merchant_id: &str, digest: &str) -> String {
@@ -292,7 +297,7 @@ fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &Signin
     let mut digest = Sha256::new();
     for part in [
         // Raise with any change of how a package is made.
-        "package 2",
+        "package 3",
         look,
         &app.config.public_url,
         pass.authentication_token.expose(),
@@ -300,7 +305,8 @@ fn package_object(app: &App, pass: &Pass, campaign: &Campaign, identity: &Signin
         &pass.holder.to_string(),
         &pass.redemptions.to_string(),
         &json!(pass.personalization).to_string(),
-        &own_updates(pass),
+        &own_updates(pass, campaign),
+        &pass.remaining(campaign).map_or_else(|_| String::new(), |remaining| remaining.to_string()),
     ] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);

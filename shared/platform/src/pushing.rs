@@ -38,6 +38,15 @@ const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 /// The metric of pushes that are not tried again.
 const LOST: &str = "PushesLost";
 
+/// When a reminder, counted from 1, is due after what was told at `now`; `None`: that is one too many.
+pub fn reminder_due(app: &App, reminder: u32, now: Timestamp) -> Option<Timestamp> {
+    let wait = match reminder.checked_sub(2) {
+        None => SignedDuration::try_from(app.config.relist_after).unwrap_or(SignedDuration::MAX),
+        Some(later) => SignedDuration::from_secs((*REMINDERS.get(later as usize)?).into()),
+    };
+    Some(now.checked_add(wait).unwrap_or(Timestamp::MAX))
+}
+
 /// What became of one page of pushes.
 #[derive(Debug, Default)]
 pub struct Sent {
@@ -139,20 +148,21 @@ impl Sent {
     }
 
     /// The intent to push once more if nobody fetches what the pass shows; `None` when that was tried often enough, while
-    /// others are still to be told, and where APNs took nothing.
-    pub fn remind(&self, app: &App, pass: &Pass, reminder: u32, now: Timestamp) -> Result<Option<Intent>, Fault> {
-        if self.accepted == 0 || !self.again.is_empty() {
+    /// others are still to be told, and where there was nobody to tell. `told_before`: an earlier page or attempt of the same
+    /// push came before, of which something may have been taken.
+    pub fn remind(
+        &self,
+        app: &App,
+        pass: &Pass,
+        told_before: bool,
+        reminder: u32,
+        now: Timestamp,
+    ) -> Result<Option<Intent>, Fault> {
+        if !self.again.is_empty() || (self.accepted == 0 && !told_before) {
             return Ok(None);
         }
-        let wait = match reminder.checked_sub(2) {
-            None => SignedDuration::try_from(app.config.relist_after).unwrap_or(SignedDuration::MAX),
-            Some(later) => match REMINDERS.get(later as usize) {
-                Some(wait) => SignedDuration::from_secs((*wait).into()),
-                None => return Ok(None),
-            },
-        };
+        let Some(due) = reminder_due(app, reminder, now) else { return Ok(None) };
         let (identity, shown) = (pass.identity.clone(), pass.shown);
-        let due = now.checked_add(wait).unwrap_or(Timestamp::MAX);
         Intent::new(due, Step::PushUnfetched { identity, shown, reminder }, now).map(Some)
     }
 

@@ -17,6 +17,9 @@ use crate::{
 /// The longest an SQS message can wait (AWS, "Amazon SQS delay queues"): what is due later, `sweep` sends in time.
 pub const LONGEST_DELAY: SignedDuration = SignedDuration::from_secs(900);
 
+/// Messages in one call (AWS, "Amazon SQS message quotas").
+const AT_ONCE: usize = 10;
+
 /// The queues.
 pub struct Queues {
     sdk: SdkConfig,
@@ -60,57 +63,67 @@ impl Queues {
     /// Later ones are left to `sweep`.
     ///
     /// Called after the commit, and what fails here is only logged: the change is made and answered, and `sweep` finds
-    /// the intents. Answers how many were sent.
-    pub async fn send_after_commit(&self, intents: &[Intent], now: Timestamp) -> usize {
+    /// the intents. Answers which were sent.
+    pub async fn send_after_commit(&self, intents: &[Intent], now: Timestamp) -> Vec<IntentKey> {
         let near = |intent: &&Intent| intent.due.duration_since(now) <= LONGEST_DELAY;
         let of = |worker| -> Vec<&Intent> {
             intents.iter().filter(near).filter(|intent| intent.step.worker() == worker).collect()
         };
         let (pushes, follow_ups) = (of(Worker::Push), of(Worker::FollowUp));
         let (batches, webhooks) = (of(Worker::Batch), of(Worker::Webhook));
-        let outcomes = tokio::join!(
+        let sent = tokio::join!(
             self.send(Some(&self.push_url), &pushes, now),
             self.send(Some(&self.follow_up_url), &follow_ups, now),
             self.send(self.batch_url.as_deref(), &batches, now),
             self.send(self.webhook_url.as_deref(), &webhooks, now),
         );
-        let mut sent = 0;
-        for outcome in <[_; 4]>::from(outcomes) {
-            match outcome {
-                Ok(count) => sent += count,
-                Err(fault) => tracing::error!(fault = fault.chain(), "a message was not sent; sweep will send it"),
+        <[_; 4]>::from(sent).concat()
+    }
+
+    async fn send(&self, url: Option<&str>, intents: &[&Intent], now: Timestamp) -> Vec<IntentKey> {
+        let Some(url) = url else {
+            if !intents.is_empty() {
+                tracing::error!(
+                    "the queue of these steps is not set (BATCH_QUEUE_URL, WEBHOOK_QUEUE_URL): nobody does them"
+                );
+            }
+            return Vec::new();
+        };
+        let mut sent = Vec::with_capacity(intents.len());
+        for some in intents.chunks(AT_ONCE) {
+            match self.send_some(url, some, now).await {
+                Ok(some) => sent.extend(some),
+                Err(fault) => {
+                    // A queue that cannot be reached would cost its time-outs again and again.
+                    tracing::error!(fault = fault.chain(), "messages were not sent; sweep will send them");
+                    break;
+                }
             }
         }
         sent
     }
 
-    async fn send(&self, url: Option<&str>, intents: &[&Intent], now: Timestamp) -> Result<usize, Fault> {
-        let Some(url) = url else {
-            return match intents {
-                [] => Ok(0),
-                [..] => Err(Fault::contradiction("BATCH_QUEUE_URL is not set, so nobody works a batch")),
-            };
-        };
-        // SendMessageBatch takes ten (AWS, "Amazon SQS message quotas").
-        for batch in intents.chunks(10) {
-            let mut request = self.client().send_message_batch().queue_url(url);
-            for (index, intent) in batch.iter().enumerate() {
-                let message = Message { v: 1, intent: intent.key.clone(), cursor: intent.cursor.clone() };
-                let body = serde_json::to_string(&message).map_err(|error| Fault::new("writing a message", error))?;
-                let entry = SendMessageBatchRequestEntry::builder()
-                    .id(index.to_string())
-                    .message_body(body)
-                    .delay_seconds(delay(intent.due, now))
-                    .build()
-                    .map_err(|error| Fault::new("writing a message", error))?;
-                request = request.entries(entry);
-            }
-            let answer = request.send().await.map_err(|error| Fault::new("sending messages (SQS)", error))?;
-            if let Some(failed) = answer.failed.first() {
-                return Err(Fault::contradiction(format!("SQS refused a message: {}", failed.code())));
-            }
+    /// Some messages in one call. Answers those that the queue took.
+    async fn send_some(&self, url: &str, intents: &[&Intent], now: Timestamp) -> Result<Vec<IntentKey>, Fault> {
+        let mut request = self.client().send_message_batch().queue_url(url);
+        for (index, intent) in intents.iter().enumerate() {
+            let message = Message { v: 1, intent: intent.key.clone(), cursor: intent.cursor.clone() };
+            let body = serde_json::to_string(&message).map_err(|error| Fault::new("writing a message", error))?;
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body)
+                .delay_seconds(delay(intent.due, now))
+                .build()
+                .map_err(|error| Fault::new("writing a message", error))?;
+            request = request.entries(entry);
         }
-        Ok(intents.len())
+        let answer = request.send().await.map_err(|error| Fault::new("sending messages (SQS)", error))?;
+        for failed in &answer.failed {
+            tracing::error!(code = failed.code(), "SQS refused a message; sweep will send it");
+        }
+        let refused = |index: usize| answer.failed.iter().any(|failed| failed.id() == index.to_string());
+        let taken = intents.iter().enumerate().filter(|(index, _)| !refused(*index));
+        Ok(taken.map(|(_, intent)| intent.key.clone()).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     Campaign,
-    campaign::{ActiveUpdate, Composition, MAXIMUM_ACTIVE_UPDATES},
+    campaign::{ActiveUpdate, Composition, MAXIMUM_ACTIVE_UPDATES, fitting},
     schedule::{Edge, Next, ScheduledUpdate, Target, UpdateState},
 };
 use jiff::Timestamp;
@@ -75,19 +75,18 @@ pub async fn edge(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
             Edge::Begin => (Wanted::On, stored.update.after(Edge::Begin, now)),
             Edge::End => (Wanted::Off, stored.update.after(Edge::End, now)),
         };
-        if carry_out(app, &stored, wanted, next, Some(&intent.key), now).await? == UpdateWritten::Done {
+        if carry_out(app, &stored, wanted, next, Some(&intent.key), now).await?.is_some() {
             return Ok(());
         }
     }
     Err(Fault::contradiction("a scheduled update's target changed too often"))
 }
 
-/// Ends an update for good, whatever it is in, and restores what was. `None`: somebody changed it meanwhile.
+/// Ends an update for good, whatever it is in, and restores what was. The update as it is then; `None`: somebody changed it
+/// meanwhile.
 pub async fn cancel(app: &App, stored: &StoredUpdate, now: Timestamp) -> Result<Option<ScheduledUpdate>, Fault> {
     let next = Next { state: UpdateState::Cancelled, occurrence: stored.update.occurrence, edge: None };
-    let cancelled = ScheduledUpdate { state: UpdateState::Cancelled, ..stored.update.clone() };
-    let written = carry_out(app, stored, Wanted::Off, next, None, now).await?;
-    Ok((written == UpdateWritten::Done).then_some(cancelled))
+    carry_out(app, stored, Wanted::Off, next, None, now).await
 }
 
 /// Whether the overlay shall be on.
@@ -124,6 +123,7 @@ async fn target(app: &App, update: &ScheduledUpdate) -> Result<Option<Found>, Fa
     })
 }
 
+/// The update as it is written; `None`: it, or its target, changed meanwhile.
 async fn carry_out(
     app: &App,
     stored: &StoredUpdate,
@@ -131,7 +131,7 @@ async fn carry_out(
     next: Next,
     done: Option<&IntentKey>,
     now: Timestamp,
-) -> Result<UpdateWritten, Fault> {
+) -> Result<Option<ScheduledUpdate>, Fault> {
     let update = &stored.update;
     let found = target(app, update).await?;
     let (composed, next) = match &found {
@@ -155,18 +155,20 @@ async fn carry_out(
             Changed::Campaign { before, after: &composed.campaign }
         }
         (Composed::Pass(pass), Some(Found::Pass(before))) => {
-            let step = Step::push(pass);
-            then.push(Intent::new(now, step, now)?);
+            if pass.shown != before.0.pass.shown {
+                then.push(Intent::new(now, Step::push(pass), now)?);
+            }
             then.extend(webhooks::news(app, pass, now).await?);
             Changed::Pass { before: &before.0, after: pass }
         }
         (Composed::Same | Composed::Campaign(_) | Composed::Pass(_), _) => Changed::Nothing,
     };
     let written = app.store.carry_out(stored, &after, changed, done, &then).await?;
-    if written == UpdateWritten::Done {
-        app.queues.send_after_commit(&then, now).await;
+    if written != UpdateWritten::Done {
+        return Ok(None);
     }
-    Ok(written)
+    app.queues.send_after_commit(&then, now).await;
+    Ok(Some(after))
 }
 
 /// The target with the update on or off, or what is wrong with that.
@@ -202,27 +204,42 @@ async fn composed(
     let template = app.packages.template(&campaign.merchant_id, &campaign.template).await?;
     match found {
         Found::Campaign(stored) => {
-            let composition = Composition {
-                campaign_id: &campaign.campaign_id,
-                merchant_id: &campaign.merchant_id,
-                template: &template,
-                template_version: campaign.template.clone(),
-                previous: Some(&stored.campaign),
-                active,
-                now,
+            let compose = |active: &[ActiveUpdate]| {
+                campaign.draft.clone().compose(Composition {
+                    campaign_id: &campaign.campaign_id,
+                    merchant_id: &campaign.merchant_id,
+                    template: &template,
+                    template_version: campaign.template.clone(),
+                    previous: Some(&stored.campaign),
+                    active: active.to_vec(),
+                    now,
+                })
             };
-            let composed = campaign.draft.clone().compose(composition);
+            let composed = match wanted {
+                Wanted::On => compose(&active),
+                // Another update may hang on what this one brought, and goes with it: an end is never put off.
+                Wanted::Off => fitting(&active, compose),
+            };
             Ok(composed.map(|composed| Composed::Campaign(Box::new(composed))))
         }
         Found::Pass(found) => {
-            let pass = found.0.pass.with_active(active, campaign, now);
-            // What the overlay makes of the pass in any state it can come to with its present offer.
-            let looks = campaign.looks.keys().filter(|key| key.offer_id == pass.offer_id);
+            let before = &found.0.pass;
+            let pass = before.with_active(active, campaign, now);
             let mut problems = Problems::new();
-            for key in looks {
-                add_new(&mut problems, campaign.prepare(key, &template, &pass.active).err().unwrap_or_default());
+            if wanted == Wanted::On {
+                // What the overlay makes of the pass in any state it can come to with its present offer.
+                for key in campaign.looks.keys().filter(|key| key.offer_id == pass.offer_id) {
+                    add_new(&mut problems, campaign.prepare(key, &template, &pass.active).err().unwrap_or_default());
+                }
             }
-            Ok(if problems.is_empty() { Ok(Composed::Pass(Box::new(pass))) } else { Err(problems) })
+            if !problems.is_empty() {
+                return Ok(Err(problems));
+            }
+            // Under the overlay of the pass's state there may be nothing to be seen of it.
+            let looks = [before, &pass].map(|pass| campaign.prepare_fitting(&pass.look_key(), &template, &pass.active));
+            let is_same = matches!(&looks, [Ok(one), Ok(other)] if one.digest() == other.digest());
+            let pass = if is_same { pass.unseen(before) } else { pass };
+            Ok(Ok(Composed::Pass(Box::new(pass))))
         }
     }
 }

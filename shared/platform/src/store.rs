@@ -81,13 +81,13 @@ use serde::de::DeserializeOwned;
 
 pub use batches::{Batch, BatchChange, BatchChunk, BatchState, BatchWritten, StoredBatch};
 pub use campaigns::{
-    CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, is_place_among_members,
-    place_among_members,
+    CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, end_of_members,
+    is_before_among_members, is_place_among_members, place_among_members,
 };
 pub use erasure::{Forgotten, Remains};
 pub use idempotency::Recording;
-pub use intents::{Intent, IntentKey, IntentProgress, SHARDS, Step, Worker};
-pub use keys::{KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, RevokedBy, StoredKey};
+pub use intents::{CampaignRound, Carriers, DuePage, Intent, IntentKey, IntentProgress, SHARDS, Step, Worker};
+pub use keys::{Caller, KeyDigest, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, StoredKey};
 pub use links::{Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
 pub use passes::{

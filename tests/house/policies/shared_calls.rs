@@ -118,6 +118,8 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.pass",
             "store.telling",
             "store.put_telling",
+            "store.dead_letter",
+            "store.intent",
             "store.events",
             "store.log_delivery",
             "queues.send WebhookQueue",

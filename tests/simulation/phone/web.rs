@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Cause, Contents, Kind, Phone, REPORTED_AFTER, Tag};
 use crate::invariants::Invariant;
 use crate::wallet::Package;
-use crate::world::PUBLIC_URL;
+use crate::world::{PUBLIC_URL, lock};
 
 /// Attempts of one task before the phone gives up (reference 1.5: ten levels of back-off).
 const ATTEMPTS: u32 = 10;
@@ -86,6 +86,7 @@ impl Phone {
             return;
         };
         contents.to_fetch.remove(serial);
+        lock(&self.asked).push((serial.to_owned(), world.now()));
         let carried = contents.wallet.get_mut(serial).expect("the pass");
         let Some(date) = header(&answer, "last-modified") else {
             return self.complains("Server returned the pass data but did not provide a 'last-modified' header");

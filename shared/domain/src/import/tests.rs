@@ -40,7 +40,8 @@ fn a_pass_comes_in_the_state_it_had() {
     let next_offer_at = "2026-11-23T12:00:15Z".parse().unwrap();
     assert_eq!((pass.state, pass.redemptions), (PassState::Redeemed { next_offer_at }, 3));
     assert_eq!(pass.last_redemption.unwrap().redeemed_at, NOON.parse().unwrap());
-    assert_eq!(import(&campaign, &state(ImportedState::Finished)).unwrap().state, PassState::Finished);
+    let pass = import(&campaign, &state(ImportedState::Finished)).unwrap();
+    assert_eq!((pass.state, pass.ended_at), (PassState::Finished, Some(NOON.parse().unwrap())));
     let pass = import(&campaign, &state(ImportedState::Voided)).unwrap();
     assert!(matches!(pass.state, PassState::Voided { .. }));
 }

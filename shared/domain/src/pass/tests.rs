@@ -50,14 +50,19 @@ fn two_offers() -> Campaign {
     campaign(json!([{ "offerId": "first", "title": "First" }, { "offerId": "second", "title": "Second" }]))
 }
 
-fn redeem(pass: &Pass, campaign: &Campaign, id: &str, now: i64) -> (Pass, CountedRedemption) {
+pub(crate) fn redeem(pass: &Pass, campaign: &Campaign, id: &str, now: i64) -> (Pass, CountedRedemption) {
     let new = NewRedemption { redemption_id: id.to_owned(), barcode: Barcode::new(format!("after {id}")) };
     let pass = pass.redeem(campaign, new, RedemptionRequest::default(), at(now)).unwrap().unwrap();
     let counted = pass.counted().unwrap();
     (pass, counted)
 }
 
-fn reverse(pass: &Pass, campaign: &Campaign, counted: &CountedRedemption, now: i64) -> Result<Pass, Refusal> {
+pub(crate) fn reverse(
+    pass: &Pass,
+    campaign: &Campaign,
+    counted: &CountedRedemption,
+    now: i64,
+) -> Result<Pass, Refusal> {
     let barcode = Barcode::new(format!("back {}", counted.redemption.redemption_id));
     pass.reverse(campaign, counted, barcode, at(now))
 }
@@ -148,6 +153,25 @@ fn one_visit_of_many_is_given_back_whichever_it_was() {
     let refused = reverse(&moved, &campaign, &first, 20).unwrap_err();
     assert_eq!(refused, Refusal::NotReversible(Hindrance::GoneOn));
     assert_eq!(reverse(&moved, &campaign, &last, 20).unwrap().redemptions, 2);
+}
+
+#[test]
+fn an_offer_that_was_used_up_twice_goes_back_to_what_it_had_the_second_time() {
+    let offers = |limit: u32| {
+        campaign(json!([
+            { "offerId": "card", "title": "Card", "redemptionLimit": limit }, { "offerId": "next", "title": "Next" },
+        ]))
+    };
+    let (one, first) = redeem(&pass(&offers(3), json!({})), &offers(3), "1", 1);
+    let (two, _) = redeem(&one, &offers(3), "2", 2);
+    let (three, third) = redeem(&two, &offers(3), "3", 3);
+    let mut back = reverse(&three, &offers(3), &first, 4).unwrap();
+    for (id, now) in [("4", 5), ("5", 6), ("6", 7)] {
+        back = redeem(&back, &offers(5), id, now).0;
+    }
+    let moved = next_offer(&back, &offers(5), 22);
+    // Four of five count: the second, the fourth, the fifth and the sixth.
+    assert_eq!(reverse(&moved, &offers(5), &third, 23).unwrap().redemptions, 4);
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub struct StoredTemplate {
     /// When it was put.
     #[serde(with = "domain::time::text")]
     pub created_at: Timestamp,
+    /// Counts the campaigns that came to be made from it, so that a new version leaves none behind that comes meanwhile.
+    #[serde(default)]
+    joined: u64,
 }
 
 impl StoredTemplate {
@@ -75,6 +78,7 @@ impl StoredTemplate {
             sha256: content.sha256,
             warnings: content.warnings,
             created_at: now,
+            joined: previous.map_or(0, |previous| previous.joined),
         }
     }
 }
@@ -198,13 +202,19 @@ impl Store {
         transaction.hold_pass_type(merchant_id, &after.draft.pass_type_identifier, read, after.updated_at)?;
         let listed = Key::new(items::campaigns_partition(merchant_id), after.campaign_id.as_str());
         transaction.put(&listed, &serde_json::json!({ "v": 1 }), Condition::none())?;
+        let before = change.before.map(|before| &before.campaign.draft.template_id);
         let unchanged = Condition::holds("edition = :read").with(":read", number(template.version));
-        transaction.check(&items::template_key(merchant_id, &template.template_id), unchanged)?;
+        let template_key = items::template_key(merchant_id, &template.template_id);
+        if before == Some(&after.draft.template_id) {
+            transaction.check(&template_key, unchanged)?;
+        } else {
+            // Whoever writes a new version now has listed the campaigns without this one.
+            let joins = unchanged.with(":one", number(1)).with(":none", number(0));
+            transaction.update(&template_key, "SET joined = if_not_exists(joined, :none) + :one", joins)?;
+        }
         let index = |template_id| items::template_campaign_key(merchant_id, template_id, &after.campaign_id);
-        if let Some(before) = change.before
-            && before.campaign.draft.template_id != after.draft.template_id
-        {
-            transaction.delete(&index(&before.campaign.draft.template_id), Condition::none())?;
+        if let Some(before) = before.filter(|before| **before != after.draft.template_id) {
+            transaction.delete(&index(before), Condition::none())?;
         }
         transaction.put(&index(&after.draft.template_id), &serde_json::json!({ "v": 1 }), Condition::none())?;
         Ok(match self.commit(transaction).await? {
@@ -307,7 +317,14 @@ impl Store {
         let mut transaction = Transaction::default();
         let condition = match previous {
             None => Condition::absent(),
-            Some(previous) => Condition::holds("edition = :read").with(":read", number(previous.version)),
+            Some(previous) => {
+                // As it was when its campaigns were listed. (One that no campaign joined since this is counted has no count.)
+                let unchanged = match previous.joined {
+                    0 => Condition::holds("edition = :read AND (attribute_not_exists(joined) OR joined = :joined)"),
+                    _ => Condition::holds("edition = :read AND joined = :joined"),
+                };
+                unchanged.with(":read", number(previous.version)).with(":joined", number(previous.joined))
+            }
         };
         let (merchant_id, template_id) = (&template.merchant_id, &template.template_id);
         transaction.put(&items::template_key(merchant_id, template_id), template, condition)?;
@@ -378,6 +395,16 @@ fn place(text: &str) -> Option<(u32, Option<&str>)> {
 /// The place right after a pass of a campaign.
 pub fn place_among_members(identity: &PassIdentity) -> String {
     format!("{} {}", items::member_shard(identity), items::member_sort(identity))
+}
+
+/// The place after all of a campaign's passes.
+pub fn end_of_members() -> String {
+    MEMBER_SHARDS.to_string()
+}
+
+/// Whether one place among a campaign's passes comes before another.
+pub fn is_before_among_members(one: &str, other: &str) -> bool {
+    place(one) < place(other)
 }
 
 /// Whether a text can be a place among a campaign's passes.

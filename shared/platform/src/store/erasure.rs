@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Change, Event, EventKind, Intent, IntentKey, Item, Key, Page, Store, StoredPass, Written,
-    idempotency::{OnceItem, once_key},
-    items,
+    idempotency::{AnswerMark, OnceItem, once_key},
+    items, read,
     redemptions::{RedemptionItem, redemption_key},
     tallies::Happened,
     transaction::{Condition, Outcome, Transaction},
@@ -143,9 +143,11 @@ impl Store {
         let there = || Condition::holds("attribute_exists(pk)");
         if let Some(answered) = key.sort.strip_prefix("ANSWER#") {
             let kept = once_key(whose.merchant_id, answered);
-            if let Some(once) = self.get::<OnceItem>(&kept).await? {
+            let mark: AnswerMark = read(item)?;
+            // The key may have been used again, a month later, for something else: that answer is not about this pass.
+            if let Some(once) = self.get::<OnceItem>(&kept).await?.filter(|once| mark.is_of(once)) {
                 let (status, body) = whose.answer;
-                transaction.put(&kept, &once.answering(status, body), there())?;
+                transaction.put(&kept, &once.answering(status, body), mark.still())?;
             }
         } else if let Some(update_id) = key.sort.strip_prefix("UPDATE#") {
             transaction.delete(&update_key(whose.merchant_id, update_id), Condition::none())?;

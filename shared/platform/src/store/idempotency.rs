@@ -26,10 +26,24 @@ pub(super) struct OnceItem {
 }
 
 /// A mark in a pass's partition that an answer tells of its holder, version 1. It goes with the answer.
-#[derive(Serialize)]
-struct AnswerMark {
+#[derive(Serialize, Deserialize)]
+pub(super) struct AnswerMark {
     v: u8,
+    /// Of the answer. Another under the same key is recorded when this is past, and so has a later one: no two records of
+    /// a key share it, even if the requests are alike.
     expires_at: i64,
+}
+
+impl AnswerMark {
+    /// Whether it is this answer that it marks, and no later one under the same key.
+    pub(super) fn is_of(&self, answer: &OnceItem) -> bool {
+        self.expires_at == answer.expires_at
+    }
+
+    /// That the answer it marks is the one recorded.
+    pub(super) fn still(&self) -> Condition {
+        Condition::holds("expires_at = :end").with(":end", super::transaction::number(self.expires_at))
+    }
 }
 
 impl OnceItem {

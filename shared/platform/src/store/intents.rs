@@ -50,6 +50,30 @@ pub struct Intent {
     pub sent: Option<Timestamp>,
 }
 
+/// One walk through a campaign's passes after a change of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignRound {
+    /// When the campaign changed. What it changes later has walks of its own.
+    #[serde(with = "domain::time::text")]
+    pub changed_at: Timestamp,
+    /// 0: everybody is told. From 1: once more those whose pass no phone fetched since.
+    pub reminder: u32,
+}
+
+/// How many devices carry a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carriers {
+    /// None.
+    None,
+    /// One.
+    One,
+    /// More, or nobody knows.
+    #[default]
+    Several,
+}
+
 /// A step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -98,6 +122,9 @@ pub enum Step {
         /// Seconds over which the pushes are spread, so that a million phones do not fetch at once.
         #[serde(default)]
         over_seconds: u32,
+        /// Whom it concerns; none: everybody, and nobody is reminded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<CampaignRound>,
     },
     /// Begin or end one repetition of a scheduled update.
     ScheduledUpdate {
@@ -120,6 +147,13 @@ pub enum Step {
         looks: Vec<LookKey>,
         /// Where the page begins; none: at the first pass.
         place: Option<String>,
+        /// Where the next page began when the campaign was walked: others are issued meanwhile, and come between. None, of
+        /// steps of older releases: after a hundred passes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<String>,
+        /// Whom it concerns; none: everybody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<CampaignRound>,
     },
     /// Erase what is left of a pass, once its phones know that it is void or their time for that is over.
     Erase {
@@ -130,6 +164,9 @@ pub enum Step {
         until: Timestamp,
         /// How often it was looked whether they know.
         looks: u32,
+        /// How many carried it when its erasure began. Steps of older releases do not say: then several.
+        #[serde(default)]
+        carriers: Carriers,
     },
     /// Erase what doors that were at work wrote about a pass that is gone.
     EraseAgain {
@@ -204,6 +241,7 @@ impl Step {
             campaign_id: composed.campaign.campaign_id.clone(),
             looks: composed.altered.clone(),
             over_seconds: composed.campaign.draft.push_over_seconds,
+            round: Some(CampaignRound { changed_at: composed.campaign.updated_at, reminder: 0 }),
         }
     }
 
@@ -303,6 +341,17 @@ impl IntentItem {
     }
 }
 
+/// Intents of one shard, in the order in which they come due.
+#[derive(Debug)]
+pub struct DuePage {
+    /// Those that can be read.
+    pub intents: Vec<Intent>,
+    /// How many cannot.
+    pub unreadable: u32,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<IntentKey>,
+}
+
 /// What becomes of an intent after one round of work.
 #[derive(Debug)]
 pub enum IntentProgress {
@@ -338,13 +387,14 @@ impl Store {
     ) -> Result<Option<Intent>, Fault> {
         let mut transaction = Transaction::default();
         let mut next = None;
+        // Of two workers on one intent, the slower must not bring back what the faster did, nor walk beside it, nor have
+        // follow what follows already.
+        let before = intent.cursor.as_ref().map_or(AttributeValue::Null(true), text);
+        let as_read = Condition::holds("#cursor = :cursor").named("#cursor", "cursor").with(":cursor", before);
         match progress {
-            IntentProgress::Done => transaction.delete(&intent.key.to_key(), Condition::none())?,
+            IntentProgress::Done => transaction.delete(&intent.key.to_key(), as_read)?,
             IntentProgress::Reached(cursor, now) => {
                 let after = intent.reached(cursor, now);
-                // Of two workers on one intent, the slower must not bring back what the faster did, nor walk beside it.
-                let before = intent.cursor.as_ref().map_or(AttributeValue::Null(true), text);
-                let as_read = Condition::holds("#cursor = :cursor").named("#cursor", "cursor").with(":cursor", before);
                 transaction.put(&intent.key.to_key(), &IntentItem::new(&after)?, as_read)?;
                 next = Some(after);
             }
@@ -373,13 +423,14 @@ impl Store {
         self.commit(transaction).await.map(|_| ())
     }
 
-    /// One page of what is due up to `until`, of one shard.
+    /// One page of what is due from `from` up to `until`, of one shard. What this release cannot read is left to the one that
+    /// wrote it, and said in the log: it must not keep back what lies behind it.
     pub async fn due(
         &self,
         shard: u32,
-        until: Timestamp,
+        (from, until): (Timestamp, Timestamp),
         after: Option<&IntentKey>,
-    ) -> Result<(Vec<Intent>, Option<IntentKey>), Fault> {
+    ) -> Result<DuePage, Fault> {
         const PAGE: i32 = 500;
         let start = after.map(|key| key.to_key().to_item());
         let answer = self
@@ -388,8 +439,9 @@ impl Store {
             .table_name(&self.table)
             .consistent_read(true)
             .limit(PAGE)
-            .key_condition_expression("pk = :pk AND sk < :until")
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
             .expression_attribute_values(":pk", text(format!("DUE#{shard}")))
+            .expression_attribute_values(":from", text(format!("{:013}", from.as_millisecond().max(0))))
             // '~' sorts after everything an id holds.
             .expression_attribute_values(":until", text(format!("{:013}~", until.as_millisecond())))
             .set_exclusive_start_key(start)
@@ -398,11 +450,17 @@ impl Store {
             .map_err(|error| fault("reading what is due", error))?;
         let next = answer.last_evaluated_key.as_ref().and_then(Key::of);
         let next = next.map(|key| IntentKey { shard, sort: key.sort });
-        let mut intents = Vec::new();
+        let mut page = DuePage { intents: Vec::new(), unreadable: 0, next };
         for item in answer.items.unwrap_or_default() {
-            intents.push(read::<IntentItem>(item)?.into_intent()?);
+            match read::<IntentItem>(item).and_then(IntentItem::into_intent) {
+                Ok(intent) => page.intents.push(intent),
+                Err(fault) => {
+                    tracing::error!(shard, fault = fault.chain(), "an intent cannot be read, and stays");
+                    page.unreadable += 1;
+                }
+            }
         }
-        Ok((intents, next))
+        Ok(page)
     }
 
     /// Notes that a message was sent for an intent, if it is still there.
@@ -428,9 +486,13 @@ mod tests {
         r#"{"step":"push-unfetched","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"reminder":1}"#,
         r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":[]}"#,
         r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":["redeemable:o"],"overSeconds":600}"#,
+        r#"{"step":"push-campaign","merchantId":"m","campaignId":"c","looks":[],"overSeconds":0,"round":{"changedAt":"2026-11-23T12:00:15.000Z","reminder":1}}"#,
         r#"{"step":"push-members","merchantId":"m","campaignId":"c","looks":[],"place":null}"#,
+        r#"{"step":"push-members","merchantId":"m","campaignId":"c","looks":[],"place":null,"round":{"changedAt":"2026-11-23T12:00:15.000Z","reminder":1}}"#,
+        r#"{"step":"push-members","merchantId":"m","campaignId":"c","looks":[],"place":"0","end":"0 pass.example.a#1"}"#,
         r#"{"step":"scheduled-update","merchantId":"m","updateId":"u","occurrence":3,"edge":"begin"}"#,
         r#"{"step":"erase","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"until":"2026-11-23T12:00:15.000Z","looks":1}"#,
+        r#"{"step":"erase","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"until":"2026-11-23T12:00:15.000Z","looks":1,"carriers":"one"}"#,
         r#"{"step":"erase-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"merchantId":"m","campaignId":"c"}"#,
         r#"{"step":"retain","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"since":"2026-11-23T12:00:15.000Z"}"#,
         r#"{"step":"retain-campaign","merchantId":"m","campaignId":"c","since":"2026-11-23T12:00:15.000Z"}"#,
@@ -464,5 +526,12 @@ mod tests {
             .collect();
         // A new kind needs an arm above, and so a line among those written.
         assert_eq!(kinds.len(), 14, "{kinds:?}");
+    }
+
+    #[test]
+    fn an_erasure_that_an_older_release_began_may_have_had_several_carriers() {
+        let read = WRITTEN.iter().map(|text| serde_json::from_str::<Step>(text).unwrap());
+        let carriers = |step| if let Step::Erase { carriers, .. } = step { Some(carriers) } else { None };
+        assert_eq!(read.filter_map(carriers).collect::<Vec<_>>(), [Carriers::Several, Carriers::One]);
     }
 }

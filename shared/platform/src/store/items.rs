@@ -171,6 +171,8 @@ pub(super) struct PassItem {
     #[serde(default)]
     round: u64,
     redemptions: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redemptions_before: Option<u32>,
     barcode: Barcode,
     last: Option<Redemption>,
     fetched: Option<EffectiveVersion>,
@@ -179,6 +181,8 @@ pub(super) struct PassItem {
     /// JSON text, like holder data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     active: Option<String>,
+    #[serde(default, with = "domain::time::optional_text", skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
     #[serde(default, with = "domain::time::optional_text", skip_serializing_if = "Option::is_none")]
     erasing: Option<Timestamp>,
     #[serde(with = "domain::time::text")]
@@ -210,12 +214,14 @@ impl PassItem {
             position: pass.offer_position,
             round: pass.round,
             redemptions: pass.redemptions,
+            redemptions_before: pass.redemptions_before,
             barcode: pass.barcode.clone(),
             last: pass.last_redemption.clone(),
             fetched: pass.fetched,
             greeting: pass.greeting,
             devices: pass.devices,
             active: (!pass.active.is_empty()).then(|| serde_json::json!(pass.active).to_string()),
+            ended: pass.ended_at,
             erasing: pass.erasing_since,
             created: pass.created_at,
             updated: pass.updated_at,
@@ -243,12 +249,14 @@ impl PassItem {
             offer_position: self.position,
             round: self.round,
             redemptions: self.redemptions,
+            redemptions_before: self.redemptions_before,
             barcode: self.barcode,
             last_redemption: self.last,
             fetched: self.fetched,
             greeting: self.greeting,
             devices: self.devices,
             active,
+            ended_at: self.ended,
             erasing_since: self.erasing,
             created_at: self.created,
             updated_at: self.updated,

@@ -5,9 +5,10 @@
 //! it was last used is an item of its own: every door may write that one, and none of the others.
 //!
 //! A list has a head that every making and revoking raises: "not the last admin key" and "at most so many" are decided on
-//! a list that is still the one read.
+//! a list that is still the one read. So is "the key of whoever makes or revokes this one counts": on what a door knew of
+//! it before, nothing is decided.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,24 @@ pub struct ListedKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Which key it is: the SHA-256 of its secret. No secret itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// Of the key with this secret.
+    pub fn of(secret: &str) -> KeyDigest {
+        KeyDigest(Sha256::digest(secret).into())
+    }
+}
+
+/// Hexadecimal, as in the table.
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 /// A key to be made.
 #[derive(Clone, Copy)]
 pub struct NewKey<'a> {
@@ -129,15 +148,17 @@ pub enum KeyMade {
     TooMany,
     /// The idempotency key was used meanwhile.
     AnsweredBefore,
+    /// The caller's own key counts no more; nothing was done.
+    CallerRevoked,
     /// Others changed the list each time; nothing was done.
     Busy,
 }
 
-/// Who revokes a key.
+/// Who makes or revokes a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevokedBy {
-    /// Its merchant, who would lock themselves out by revoking the last admin key.
-    Merchant,
+pub enum Caller {
+    /// Its merchant, with this key of theirs. They would lock themselves out by revoking the last admin key.
+    Merchant(KeyDigest),
     /// Whoever runs the service, and can make another.
     Operator,
 }
@@ -151,6 +172,8 @@ pub enum KeyRevoked {
     Unknown,
     /// It is the merchant's last admin key.
     LastAdmin,
+    /// The caller's own key counts no more; nothing was done.
+    CallerRevoked,
     /// Others changed the list each time; nothing was done.
     Busy,
 }
@@ -161,8 +184,27 @@ struct Roster {
     keys: Vec<ListedItem>,
 }
 
-fn digest_of(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret))
+/// What a list tells of the caller's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It counts while the list is the one read; the operator needs none.
+    Counts,
+    /// It was revoked.
+    Revoked,
+    /// It is of version 1: its own item tells.
+    Unlisted(KeyDigest),
+}
+
+impl Roster {
+    fn standing(&self, caller: Caller) -> Standing {
+        let Caller::Merchant(digest) = caller else { return Standing::Counts };
+        let listed = digest.to_string();
+        match self.keys.iter().find(|key| key.digest == listed) {
+            Some(key) if key.revoked_at.is_some() => Standing::Revoked,
+            Some(_) => Standing::Counts,
+            None => Standing::Unlisted(digest),
+        }
+    }
 }
 
 fn key_of(digest: &str) -> Key {
@@ -188,7 +230,7 @@ fn head_key(merchant_id: &str) -> Key {
 impl Store {
     /// The key with this secret, revoked or not, with its last use: one round trip.
     pub async fn key(&self, secret: &str) -> Result<Option<StoredKey>, Fault> {
-        let digest = digest_of(secret);
+        let digest = KeyDigest::of(secret).to_string();
         let (key, used) = (key_of(&digest), use_of(&digest));
         let mut found = self.get_many(&[key.clone(), used.clone()]).await?;
         let Some(item) = found.remove(&key) else { return Ok(None) };
@@ -203,7 +245,7 @@ impl Store {
             .client()
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(use_of(&digest_of(secret)).to_item()))
+            .set_key(Some(use_of(&KeyDigest::of(secret).to_string()).to_item()))
             .update_expression("SET v = :v, used_at = :now, expires_at = :end")
             .expression_attribute_values(":v", number(1))
             .expression_attribute_values(":now", text(domain::time::to_text(now)))
@@ -235,12 +277,17 @@ impl Store {
     pub async fn make_key(
         &self,
         new: NewKey<'_>,
+        by: Caller,
         recorded: Option<&Recorded>,
         now: Timestamp,
     ) -> Result<KeyMade, Fault> {
-        let digest = digest_of(new.secret);
+        let digest = KeyDigest::of(new.secret).to_string();
         for _ in 0..ATTEMPTS {
             let roster = self.roster(new.merchant_id, now).await?;
+            let standing = roster.standing(by);
+            if standing == Standing::Revoked {
+                return Ok(KeyMade::CallerRevoked);
+            }
             if roster.keys.iter().any(|key| key.digest == digest) {
                 return Ok(KeyMade::SecretTaken);
             }
@@ -249,6 +296,7 @@ impl Store {
             }
             let mut transaction = Transaction::default();
             transaction.put_head(new.merchant_id, &roster)?;
+            let place_of_caller = transaction.check_standing(standing)?;
             let key = KeyItem {
                 v: 2,
                 key_id: Some(new.key_id.to_owned()),
@@ -277,6 +325,9 @@ impl Store {
             }
             match self.commit(transaction).await? {
                 Outcome::Committed => return Ok(KeyMade::Done),
+                Outcome::Refused(places) if place_of_caller.is_some_and(|place| places.contains(&place)) => {
+                    return Ok(KeyMade::CallerRevoked);
+                }
                 Outcome::Refused(places) if places.contains(&place_of_answer) => return Ok(KeyMade::AnsweredBefore),
                 Outcome::Refused(places) if places.contains(&place_of_key) => return Ok(KeyMade::SecretTaken),
                 Outcome::Refused(_) => {}
@@ -290,11 +341,15 @@ impl Store {
         &self,
         merchant_id: &str,
         key_id: &str,
-        by: RevokedBy,
+        by: Caller,
         now: Timestamp,
     ) -> Result<KeyRevoked, Fault> {
         for _ in 0..ATTEMPTS {
             let roster = self.roster(merchant_id, now).await?;
+            let standing = roster.standing(by);
+            if standing == Standing::Revoked {
+                return Ok(KeyRevoked::CallerRevoked);
+            }
             let Some(key) = roster.keys.iter().find(|key| key.key_id == key_id) else {
                 return Ok(KeyRevoked::Unknown);
             };
@@ -303,11 +358,12 @@ impl Store {
             }
             let counts = |other: &&ListedItem| other.role == Role::Admin && other.revoked_at.is_none();
             let others = roster.keys.iter().filter(counts).filter(|other| other.key_id != key_id).count();
-            if key.role == Role::Admin && others == 0 && by == RevokedBy::Merchant {
+            if key.role == Role::Admin && others == 0 && by != Caller::Operator {
                 return Ok(KeyRevoked::LastAdmin);
             }
             let mut transaction = Transaction::default();
             transaction.put_head(merchant_id, &roster)?;
+            let place_of_caller = transaction.check_standing(standing)?;
             let there = Condition::holds("attribute_exists(pk)").with(":now", text(domain::time::to_text(now)));
             transaction.update(&key_of(&key.digest), "SET revoked_at = :now", there)?;
             let revoked = ListedItem {
@@ -318,6 +374,9 @@ impl Store {
             transaction.put(&listed_key(merchant_id, key_id), &revoked, Condition::none())?;
             match self.commit(transaction).await? {
                 Outcome::Committed => return Ok(KeyRevoked::Done),
+                Outcome::Refused(places) if place_of_caller.is_some_and(|place| places.contains(&place)) => {
+                    return Ok(KeyRevoked::CallerRevoked);
+                }
                 Outcome::Refused(_) => {}
             }
         }
@@ -341,6 +400,19 @@ impl Transaction {
             generation => Condition::holds("generation = :read").with(":read", number(generation)),
         };
         self.put(&head_key(merchant_id), &HeadItem { v: 1, generation: read.generation + 1 }, unchanged)
+    }
+
+    /// That the caller's key counts, where the list does not tell; gives the place of the condition.
+    fn check_standing(&mut self, standing: Standing) -> Result<Option<usize>, Fault> {
+        match standing {
+            Standing::Counts | Standing::Revoked => Ok(None),
+            Standing::Unlisted(digest) => {
+                let place = self.len();
+                let counts = Condition::holds("attribute_exists(pk) AND attribute_not_exists(revoked_at)");
+                self.check(&key_of(&digest.to_string()), counts)?;
+                Ok(Some(place))
+            }
+        }
     }
 }
 

@@ -169,6 +169,11 @@ pub fn history_from(at: Timestamp) -> String {
     format!("EVENT#{:013}", at.as_millisecond())
 }
 
+/// When the event with this key happened, in milliseconds since 1970.
+pub(super) fn history_moment(key: &str) -> Option<i64> {
+    key.strip_prefix("EVENT#")?.get(..13)?.parse().ok()
+}
+
 /// The first event of a pass's history.
 fn issued_event(pass: &Pass, origin: Origin) -> Event {
     let event = Event::new(EventKind::Issued, pass.created_at, pass.version);

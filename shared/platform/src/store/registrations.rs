@@ -125,16 +125,21 @@ impl Store {
             }
         }
         transaction.put_intents(then)?;
+        self.registered(transaction).await
+    }
+
+    /// Replaces the push token of a device that is registered. If its registration ended meanwhile, nothing is written: what
+    /// comes back has to be counted, and let in, like any other.
+    pub async fn register_again(&self, pass: &Pass, registration: &Registration) -> Result<Written, Fault> {
+        let transaction = self.registering(pass, registration, Condition::holds("attribute_exists(pk)"))?;
+        self.registered(transaction).await
+    }
+
+    async fn registered(&self, transaction: Transaction) -> Result<Written, Fault> {
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Written::Done,
             Outcome::Refused(_) => Written::Changed,
         })
-    }
-
-    /// Registers a device that was registered: its push token is replaced, always.
-    pub async fn register_again(&self, pass: &Pass, registration: &Registration) -> Result<(), Fault> {
-        let transaction = self.registering(pass, registration, Condition::none())?;
-        self.commit(transaction).await.map(|_| ())
     }
 
     fn registering(
@@ -156,8 +161,8 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Ends a registration as read, counting why, with the steps that follow. When the device registered again since, or is gone already, nothing
-    /// happens. `stored` is the pass if it was read just now; it is read again where it has changed since.
+    /// Ends a registration as read, counting why, with the steps that follow. When the device registered again since, or is
+    /// gone already, nothing happens. `stored` is the pass if it was read just now; it is read again where it has changed since.
     pub async fn unregister(
         &self,
         identity: &PassIdentity,

@@ -12,7 +12,9 @@ use passkit::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Event, Intent, IntentKey, Key, Page, Store, history_from, items, passes, read,
+    Event, Intent, IntentKey, Key, Page, Store, history_from, items,
+    passes::{self, history_moment},
+    read,
     transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::{Fault, random};
@@ -23,6 +25,9 @@ pub const MAXIMUM_WEBHOOKS: usize = 10;
 const DELIVERIES_PAGE: i32 = 100;
 /// How much later than a newer one an event may be written: a worker lives for 90 seconds.
 const WINDOW: SignedDuration = SignedDuration::from_secs(120);
+/// Keys kept of what was told within the window, of a pass to which much happens: an item has 400 KB, and is written with each
+/// delivery.
+const TOLD_KEPT: usize = 1000;
 /// How long a delivery is told of, and a dead letter kept.
 const DELIVERY_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 const DEAD_LETTER_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -125,6 +130,9 @@ pub struct Telling {
     /// Who is telling, and until when, in milliseconds since 1970, nobody else does.
     #[serde(default)]
     pub lease: Option<(String, i64)>,
+    /// Which intent the holder carries out: it stays until the lease ends well, so that somebody goes on if the holder dies.
+    #[serde(default)]
+    pub held_for: Option<IntentKey>,
     /// Somebody else came meanwhile: there may be more to tell.
     #[serde(default)]
     pub poked: bool,
@@ -164,8 +172,20 @@ impl Telling {
     /// Notes that everything up to `at` was looked at.
     pub fn pass_over(&mut self, at: Timestamp) {
         self.floor = self.floor.max((at - WINDOW).as_millisecond());
+        if self.told.len() > TOLD_KEPT {
+            self.told.sort_unstable();
+            // The window becomes narrower, by whole milliseconds: the history is read from one.
+            let oldest = self.told.get(self.told.len() - TOLD_KEPT).and_then(|key| history_moment(key));
+            self.floor = self.floor.max(oldest.unwrap_or(self.floor));
+        }
         let floor = self.start();
         self.told.retain(|told| *told >= floor);
+    }
+
+    /// Nothing failed lately: the next try that fails is the first.
+    pub fn succeeds(&mut self) {
+        self.attempts = 0;
+        self.failing_since = None;
     }
 }
 
@@ -228,6 +248,12 @@ struct DeadLetterItem {
     letter: String,
 }
 
+impl DeadLetterItem {
+    fn into_letter(self) -> Result<DeadLetter, Fault> {
+        serde_json::from_str(&self.letter).map_err(|error| Fault::new("reading a dead letter", error))
+    }
+}
+
 impl DeadLetter {
     /// Which pass.
     pub fn identity(&self) -> PassIdentity {
@@ -261,8 +287,8 @@ fn dead_letters_prefix(webhook_id: &str) -> String {
     format!("DEAD#{webhook_id}#")
 }
 
-fn dead_letter_key(merchant_id: &str, webhook_id: &str, letter: &DeadLetter) -> Key {
-    let sort = format!("{}{}#{}", dead_letters_prefix(webhook_id), letter.pass_type_identifier, letter.serial_number);
+fn dead_letter_key(merchant_id: &str, webhook_id: &str, pass: &PassIdentity) -> Key {
+    let sort = format!("{}{}#{}", dead_letters_prefix(webhook_id), pass.pass_type_identifier, pass.serial_number);
     Key::new(webhooks_partition(merchant_id), sort)
 }
 
@@ -362,7 +388,7 @@ impl Store {
         }
         transaction.put_intents(along.then)?;
         if let Some((letter, now)) = along.dead {
-            let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, letter);
+            let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, identity);
             let text = serde_json::to_string(letter).map_err(|error| Fault::new("writing a dead letter", error))?;
             let item = DeadLetterItem { v: 1, expires_at: (now + DEAD_LETTER_KEPT).as_second(), letter: text };
             transaction.put(&key, &item, Condition::none())?;
@@ -419,20 +445,28 @@ impl Store {
         Ok((deliveries.collect::<Result<_, Fault>>()?, next))
     }
 
-    /// Some of a webhook's dead letters.
+    /// Some of a webhook's dead letters, and whether there may be more.
     pub async fn dead_letters(
         &self,
         merchant_id: &str,
         webhook_id: &str,
         limit: i32,
-    ) -> Result<Vec<DeadLetter>, Fault> {
+    ) -> Result<(Vec<DeadLetter>, bool), Fault> {
         let (partition, prefix) = (webhooks_partition(merchant_id), dead_letters_prefix(webhook_id));
-        let (found, _) = self.page(Page { partition: &partition, prefix: &prefix, after: None, limit }).await?;
-        let letters = found.into_iter().map(|item| {
-            let item: DeadLetterItem = read(item)?;
-            serde_json::from_str(&item.letter).map_err(|error| Fault::new("reading a dead letter", error))
-        });
-        letters.collect()
+        let (found, next) = self.page(Page { partition: &partition, prefix: &prefix, after: None, limit }).await?;
+        let letters = found.into_iter().map(|item| read::<DeadLetterItem>(item)?.into_letter());
+        Ok((letters.collect::<Result<_, Fault>>()?, next.is_some()))
+    }
+
+    /// What of a pass was given up before, and not replayed yet.
+    pub async fn dead_letter(
+        &self,
+        webhook: &StoredWebhook,
+        identity: &PassIdentity,
+    ) -> Result<Option<DeadLetter>, Fault> {
+        let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, identity);
+        let item: Option<DeadLetterItem> = self.get(&key).await?;
+        item.map(DeadLetterItem::into_letter).transpose()
     }
 
     /// Begins the telling of a pass anew, from a moment on, and forgets that it was given up.
@@ -448,7 +482,7 @@ impl Store {
             .map_err(|error| Fault::new("reading a dead letter's time", error))?;
         let mut transaction = Transaction::default();
         transaction.put_telling(&identity, &webhook.webhook_id, before.as_ref(), &Telling::from(from))?;
-        let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, letter);
+        let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, &identity);
         transaction.delete(&key, Condition::none())?;
         transaction.put_intents(then)?;
         Ok(match self.commit(transaction).await? {
@@ -480,5 +514,21 @@ mod tests {
         telling.pass_over(noon + SignedDuration::from_hours(1));
         assert_eq!(telling.told, Vec::<String>::new());
         assert!(telling.start() > key(second, "b"));
+    }
+
+    #[test]
+    fn of_a_pass_to_which_much_happens_not_everything_told_is_kept() {
+        let noon = at("2026-11-23T12:00:00Z");
+        let mut telling = Telling::from(noon);
+        let key = |at: Timestamp| format!("{}#0000000001#0#id", history_from(at));
+        for number in 0..3000 {
+            let at = noon + SignedDuration::from_millis(10 * number);
+            telling.tell(&key(at), at);
+        }
+        assert_eq!(telling.told.len(), TOLD_KEPT);
+        // The window is from the oldest kept on: nothing that was told is told again.
+        let oldest = noon + SignedDuration::from_millis(20_000);
+        assert_eq!(telling.start(), history_from(oldest));
+        assert!(telling.has_told(&key(oldest)));
     }
 }

@@ -1,8 +1,9 @@
 //! Telling a webhook what happened to a pass, from the pass's history and in its order.
 //!
 //! One worker at a time tells one webhook of one pass: it holds a lease. Whoever comes meanwhile leaves a mark and goes;
-//! the holder looks once more before it lets go. A try that fails leaves an intent for the next, and nothing later of the
-//! pass is told before; another pass, and another webhook, do not wait.
+//! the holder looks once more before it lets go; if it dies, its own intent brings another when the lease has ended. A try
+//! that fails leaves an intent for the next, and nothing later of the pass is told before; another pass, and another
+//! webhook, do not wait.
 
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ async fn tell(
                 if let Some(seen) = seen {
                     held.telling.pass_over(seen);
                 }
+                // What failed is not wanted any more.
+                held.telling.succeeds();
                 match held.let_go(&[], None).await? {
                     Holds::Yes | Holds::No => return Ok(()),
                     Holds::Poked => {}
@@ -116,8 +119,7 @@ async fn tell(
                 let delivery = deliver(app, webhook, &stored.pass, (&key, &event, kind), attempt, at).await?;
                 if delivery.outcome == DELIVERED {
                     held.telling.tell(&key, event.at);
-                    held.telling.attempts = 0;
-                    held.telling.failing_since = None;
+                    held.telling.succeeds();
                     note(app, webhook, &delivery).await;
                     if held.write(&[], None, Release::Keep).await? == Holds::No {
                         return Ok(());
@@ -149,10 +151,22 @@ async fn take<'a>(
 ) -> Result<Option<Held<'a>>, Fault> {
     for _ in 0..ATTEMPTS {
         let before = app.store.telling(identity, &webhook.webhook_id).await?;
-        let telling = before.clone().unwrap_or_else(|| Telling::from(webhook.active_from));
+        let mut telling = before.clone().unwrap_or_else(|| Telling::from(webhook.active_from));
+        // A webhook of this name that was deleted since is no server that fails.
+        if telling.failing_since.is_some_and(|since| since < webhook.active_from.as_millisecond()) {
+            telling.succeeds();
+            telling.retry_at = None;
+        }
         let at = now.as_millisecond();
         let done = Some(&intent.key);
         if telling.lease.as_ref().is_some_and(|(_, until)| at < *until) {
+            // The same intent once more, from the sweep. Whoever holds the lease may be dead: it stays for when it ends. So does
+            // another one, if that one is gone.
+            if let Some(held_for) = &telling.held_for
+                && (Some(held_for) == done || app.store.intent(held_for).await?.is_none())
+            {
+                return Ok(None);
+            }
             let poked = Telling { poked: true, ..telling };
             let along = Along { done, ..Along::default() };
             match app.store.put_telling(webhook, identity, (before.as_ref(), &poked), along).await? {
@@ -169,7 +183,7 @@ async fn take<'a>(
         if let Some(until) = quiet.filter(|until| now < *until) {
             let due = until + SignedDuration::from_millis(i64::from(random::below(10_000)?));
             let then = [Intent::new(due, step(webhook, identity), now)?];
-            let waiting = Telling { retry_at: Some(due.as_millisecond()), lease: None, ..telling };
+            let waiting = Telling { retry_at: Some(due.as_millisecond()), lease: None, held_for: None, ..telling };
             let along = Along { done, then: &then, ..Along::default() };
             match app.store.put_telling(webhook, identity, (before.as_ref(), &waiting), along).await? {
                 WebhookWritten::Done => {
@@ -180,7 +194,8 @@ async fn take<'a>(
             }
         }
         let lease = (random::id()?, (now + LEASE).as_millisecond());
-        let taken = Telling { lease: Some(lease.clone()), poked: false, retry_at: None, ..telling };
+        let held_for = Some(intent.key.clone());
+        let taken = Telling { lease: Some(lease.clone()), held_for, poked: false, retry_at: None, ..telling };
         let along = Along::default();
         if app.store.put_telling(webhook, identity, (before.as_ref(), &taken), along).await? == WebhookWritten::Done {
             let stored = app.store.telling(identity, &webhook.webhook_id).await?;
@@ -231,8 +246,9 @@ impl Held<'_> {
                 continue;
             }
             let lease = (!lets_go).then(|| self.lease.clone());
+            let held_for = self.telling.held_for.clone().filter(|_| !lets_go);
             let poked = stored.poked && !lets_go;
-            let after = Telling { lease, poked, ..self.telling.clone() };
+            let after = Telling { lease, held_for, poked, ..self.telling.clone() };
             let done = lets_go.then_some(&self.intent.key);
             if self.put(&stored, &after, Along { done, then, dead }).await? == WebhookWritten::Done {
                 return Ok(Holds::Yes);
@@ -305,12 +321,14 @@ async fn failed(mut held: Held<'_>, mut delivery: Delivery, event: &Event, now: 
         delivery.outcome = DEAD.to_owned();
         note(app, webhook, &delivery).await;
         let PassIdentity { pass_type_identifier, serial_number } = held.identity.clone();
-        let letter = DeadLetter { pass_type_identifier, serial_number, first: event.at.as_millisecond() };
+        // What was given up before and not replayed is told again with it.
+        let earlier = app.store.dead_letter(webhook, held.identity).await?.map(|letter| letter.first);
+        let first = earlier.into_iter().fold(event.at.as_millisecond(), i64::min);
+        let letter = DeadLetter { pass_type_identifier, serial_number, first };
         while let Next::Event(key, event, _) = next(&held).await? {
             held.telling.tell(&key, event.at);
         }
-        held.telling.attempts = 0;
-        held.telling.failing_since = None;
+        held.telling.succeeds();
         // Somebody may have come meanwhile with something that is not to be given up.
         let then = [Intent::new(now, step(webhook, held.identity), now)?];
         held.let_go(&then, Some((&letter, now))).await?;
