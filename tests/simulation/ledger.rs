@@ -88,8 +88,12 @@ pub(crate) struct Ledger {
     pub(crate) voided: BTreeMap<String, Instant>,
     /// The holder's name last answered, by serial number.
     pub(crate) names: BTreeMap<String, String>,
+    /// The holder's number last answered, by serial number.
+    pub(crate) numbers: BTreeMap<String, String>,
     /// What the field `promo` says, by the state of a pass.
     pub(crate) promos: BTreeMap<&'static str, String>,
+    /// Whether it says the holder's number too, while the pass is redeemable.
+    pub(crate) shows_number: bool,
     /// What the label of the field `status` is, by the template.
     pub(crate) label: String,
 }

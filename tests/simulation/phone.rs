@@ -91,6 +91,8 @@ pub(crate) struct Phone {
     missed: AtomicBool,
     /// APNs lost a push, which comes again as long as nobody fetches what it was about.
     waits_for_reminder: AtomicBool,
+    /// It waited until no reminder could come any more.
+    waited_for_reminder: AtomicBool,
 }
 
 /// Why a pass is fetched.
@@ -120,6 +122,7 @@ impl Phone {
             kept_push: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             waits_for_reminder: AtomicBool::new(false),
+            waited_for_reminder: AtomicBool::new(false),
         });
         phone.owns(world, &contents);
         phone
@@ -153,7 +156,10 @@ impl Phone {
             let contents = self.contents.lock().await;
             match contents.wallet.keys().any(|serial| world.ledger().is_shared(serial)) {
                 true => self.missed_a_push(),
-                false => world.note(&self.name, || "relies on reminders".to_owned()),
+                false => {
+                    self.waited_for_reminder.store(true, Ordering::Relaxed);
+                    world.note(&self.name, || "relies on reminders".to_owned());
+                }
             }
         }
     }
@@ -195,7 +201,11 @@ impl Phone {
             let is_old = |at: Timestamp| world.now().duration_since(at) >= REPORTED_AFTER;
             let old_tag = before.is_some_and(|tag| is_old(tag.received_at));
             let nobody_left = contents.left_at.is_none_or(is_old);
-            if listed == Some(0) && old_tag && nobody_left && !world.climate().repeats_pushes() {
+            if listed.is_some_and(|listed| listed.is_empty())
+                && old_tag
+                && nobody_left
+                && !world.climate().repeats_pushes()
+            {
                 self.complains("Device received spurious push");
             }
             self.fetch_listed(&mut contents).await;
@@ -411,13 +421,17 @@ impl Phone {
             .filter(|(_, carried)| carried.is_registered)
             .map(|(serial, _)| serial.clone())
             .collect();
-        if registered.is_empty() || contents.tag.is_none() {
-            return;
-        }
+        let Some(tag) = contents.tag.clone().filter(|_| !registered.is_empty()) else { return };
+        // Who pulled down what a lost push was about needs no reminder, and the tag does not know what it pulled: the next
+        // listing names it, whenever that is. Nobody can tell whose fetch it was (reference 1.3 G names no device).
+        let pulled_instead = |contents: &Contents, serial: &str| {
+            let carried = contents.wallet.get(serial);
+            self.waited_for_reminder.load(Ordering::Relaxed) && carried.is_some_and(|it| it.renewed_at >= tag.asked_at)
+        };
         let before: Vec<Vec<u8>> =
             registered.iter().map(|serial| contents.wallet[serial].package.manifest.clone()).collect();
         let listed = self.list(&mut contents).await;
-        if listed != Some(0) {
+        if listed.is_none_or(|listed| listed.iter().any(|serial| !pulled_instead(&contents, serial))) {
             let world = self.world();
             if registered.iter().all(|serial| world.ledger().every_fetch_is_noted(serial)) {
                 self.complains("passes are listed although nothing changed");

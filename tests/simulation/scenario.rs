@@ -164,7 +164,7 @@ impl Scenario {
         let phone = Arc::clone(&self.phones[place]);
         let serial = pass.serial.clone();
         let later = tokio::time::sleep(after);
-        match dice.between(0, 104) {
+        match dice.between(0, 107) {
             0..30 => {
                 // What the phone shows at that moment, an old screenshot, or a customer who reads out a number.
                 let way = dice.between(0, 9);
@@ -282,6 +282,10 @@ impl Scenario {
                 shop.change_webhook().await;
             })),
             102 => world.listener.goes_or_comes_back(),
+            103..106 => drop(doing.spawn(async move {
+                later.await;
+                shop.renumber(&serial).await;
+            })),
             _ => drop(doing.spawn(async move {
                 later.await;
                 phone.pull(&serial).await;

@@ -23,6 +23,10 @@ use crate::world::{PUBLIC_URL, World, lock};
 pub(crate) const OFFERS: [(&str, u64); 3] = [("first", 1), ("ticket", 3), ("last", 1)];
 /// States of a pass that have a look of their own.
 pub(crate) const LOOKS: [&str; 3] = ["redeemable", "redeemed", "voided"];
+/// What follows the promo where the holder's number is shown.
+pub(crate) const SHOWN_NUMBER: &str = ", no. {{ holder.number }}";
+/// Every holder's number at first.
+const FIRST_NUMBER: &str = "0";
 /// How the news of a scheduled update begins.
 pub(crate) const SOON: &str = "Soon";
 /// Attempts of a merchant's program, at least a second apart, before it is a scandal.
@@ -44,8 +48,10 @@ pub(crate) struct Shop {
     world: Arc<World>,
     key: String,
     numbers: AtomicU64,
-    /// The back office does one thing after the other; of tills there are many.
+    /// The back office does one thing after the other, but for customers' numbers, which come from another program; of tills
+    /// there are many.
     desk: tokio::sync::Mutex<()>,
+    numbering: tokio::sync::Mutex<()>,
     after_last: &'static str,
     next_offer_after: u64,
     limits: Limits,
@@ -66,6 +72,7 @@ impl Shop {
             key: key.to_owned(),
             numbers: AtomicU64::new(1),
             desk: tokio::sync::Mutex::default(),
+            numbering: tokio::sync::Mutex::default(),
             after_last: dice.pick::<&str>(&["stop", "repeat"]),
             next_offer_after: *dice.pick(&[0, 15, 15, 1_200]),
             limits: Limits {
@@ -207,7 +214,10 @@ impl Shop {
     }
 
     async fn put_campaign(&self) {
-        let promos = self.world.ledger().promos.clone();
+        let mut promos = self.world.ledger().promos.clone();
+        if self.world.ledger().shows_number {
+            promos.get_mut("redeemable").expect("a promo").push_str(SHOWN_NUMBER);
+        }
         let promo = |look: &str| json!({ "fields": { "promo": { "value": promos[look] } } });
         let offers: Vec<Value> = OFFERS
             .iter()
@@ -248,14 +258,22 @@ impl Shop {
         if self.world.dice.chance(0.15) {
             self.greets.fetch_xor(true, Ordering::Relaxed);
         }
-        self.put_campaign().await;
+        let issued = self.world.ledger().issued.clone();
+        if self.world.dice.chance(0.3) && !issued.is_empty() {
+            // A number changes in the moment in which it begins to show, or ceases to.
+            self.world.ledger().shows_number ^= true;
+            let serial = self.world.dice.pick(&issued).serial.clone();
+            tokio::join!(self.put_campaign(), self.renumber(&serial));
+        } else {
+            self.put_campaign().await;
+        }
     }
 
     /// A new pass.
     pub(crate) async fn issue(&self) -> Option<IssuedPass> {
         let number = self.number();
         let customer = (*self.world.dice.pick(&["C1", "C2"])).to_owned();
-        let holder = json!({ "name": "Ada", "customer": customer });
+        let holder = json!({ "name": "Ada", "customer": customer, "number": FIRST_NUMBER });
         let order = json!({ "campaignId": CAMPAIGN, "serialNumber": format!("S{number}"), "holder": holder });
         let key = format!("order-{number}");
         let pass =
@@ -272,6 +290,7 @@ impl Shop {
         ledger.secret("barcode", &issued.barcode);
         ledger.secret("link", issued.download.trim_start_matches("/p/").trim_end_matches(".pkpass"));
         ledger.names.insert(issued.serial.clone(), "Ada".to_owned());
+        ledger.numbers.insert(issued.serial.clone(), FIRST_NUMBER.to_owned());
         ledger.issued.push(issued.clone());
         issued
     }
@@ -289,6 +308,17 @@ impl Shop {
         if self.expect(self.request(Method::PATCH, &Shop::path(serial), None, Some(patch)), &[200]).await.is_some() {
             self.world.note("office", || format!("has renamed the holder of {serial}"));
             self.world.ledger().names.insert(serial.to_owned(), name);
+        }
+    }
+
+    /// The holder has another number, which no pass shows, or every redeemable one.
+    pub(crate) async fn renumber(&self, serial: &str) {
+        let _numbering = self.numbering.lock().await;
+        let number = self.number().to_string();
+        let patch = json!({ "holder": { "number": number } }).to_string();
+        if self.expect(self.request(Method::PATCH, &Shop::path(serial), None, Some(patch)), &[200]).await.is_some() {
+            self.world.note("office", || format!("has renumbered the holder of {serial}: {number}"));
+            self.world.ledger().numbers.insert(serial.to_owned(), number);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::invariants::Invariant;
 use crate::ledger::IssuedPass;
 use crate::phone::{Phone, request};
 use crate::scenario::named;
-use crate::shop::{Limits, OFFERS, SOON, Shop};
+use crate::shop::{Limits, OFFERS, SHOWN_NUMBER, SOON, Shop};
 use crate::wallet::Package;
 use crate::world::{TABLE, World};
 
@@ -210,7 +210,12 @@ fn content(world: &World, serial: &str, package: &Package, seen: &Value) {
     let barcode = (look == "redeemable").then(|| seen["barcode"].as_str().unwrap_or_default().to_owned());
     let (name, promo, label) = {
         let ledger = world.ledger();
-        (ledger.names.get(serial).cloned(), ledger.promos[look].clone(), ledger.label.clone())
+        let mut promo = ledger.promos[look].clone();
+        if look == "redeemable" && ledger.shows_number {
+            let number = ledger.numbers.get(serial).map_or("", String::as_str);
+            promo.push_str(&SHOWN_NUMBER.replace("{{ holder.number }}", number));
+        }
+        (ledger.names.get(serial).cloned(), promo, ledger.label.clone())
     };
     if package.value("news").starts_with(SOON) {
         world.breaks(

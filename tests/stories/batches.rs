@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use passloop_tests::answer::Answer;
-use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE};
+use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
 use passloop_tests::batches::{CSV, JSON_LINES, error_paths, lines};
+use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::world::World;
 use platform::batch_work;
 use platform::keys::Role;
@@ -292,6 +293,60 @@ async fn a_batch_that_is_cancelled_answers_exactly_what_it_made() {
     assert_eq!(issued(&office).await, passes);
     assert_eq!(office.cancel_batch(id).await.expect(200).json(), over);
     world.end().await;
+}
+
+/// Decision 0014: answers are exactly what was made, also where a worker that was given up has passes on their way. Found by
+/// the simulation (seed 1041 of its day).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cancelled_batch_says_it_did_not_make_is_made_by_no_slow_worker() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(201);
+    let text = lines(&[json!({ "serialNumber": "S-1" }), json!({ "serialNumber": "S-2" })]);
+    // The first transaction makes the batch, the next the passes of its rows.
+    let mut making = tap.hold("TransactWriteItems");
+    let set_next = async {
+        making.caught().await;
+        tap.hold("TransactWriteItems")
+    };
+    let (mut issuing, made) = {
+        let made = office.batch("slow", OF_CAMPAIGN, JSON_LINES, text);
+        tokio::pin!(made);
+        let issuing = tokio::select! {
+            issuing = set_next => issuing,
+            answer = &mut made => panic!("answered before it was written: {}", answer.status),
+        };
+        drop(making);
+        (issuing, made.await.expect(202).json())
+    };
+    let id = made["batchId"].as_str().unwrap();
+    issuing.caught().await;
+    office.cancel_batch(id).await.expect(200);
+    let ask = || async {
+        world.pass_time(Duration::from_secs(61)).await;
+        office.batch_now(id).await.expect(200).json()
+    };
+    world.until("it is cancelled", ask, |batch| batch["state"] == "cancelled").await;
+    tap.take();
+    drop(issuing);
+    world.until("the slow worker goes on", || async { tap.take() }, |calls| !calls.is_empty()).await;
+    let answers = office.batch_answers(world.http(), id).await;
+    assert_eq!(answers.len(), 2);
+    for (answer, serial) in answers.iter().zip(["S-1", "S-2"]) {
+        let is_made = answer.get("errors").is_none();
+        let path = format!("/passes/{PASS_TYPE}/{serial}");
+        let found = Answer::to(office.request(Method::GET, &path)).await;
+        assert_eq!(found.status, if is_made { 200 } else { 404 }, "{answer}");
+        if !is_made {
+            // It is nobody's, so whoever asks again gets it.
+            let again = json!({ "campaignId": CAMPAIGN, "serialNumber": serial });
+            let again = Issued::read(&office.post_pass(&again).await.expect(201).json());
+            assert_eq!(office.history(&again).await, ["issued"]);
+        }
+    }
+    world.end().await;
+    underneath.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -497,6 +497,11 @@ impl Pass {
         Pass { shown: before.shown, stamp: before.stamp, ..self }
     }
 
+    /// The same pass, which phones must fetch once more: what was to be unseen is not.
+    pub fn seen(&self, campaign: &Campaign, now: Timestamp) -> Pass {
+        Pass { version: self.version, ..self.clone().after(self, campaign, now) }
+    }
+
     /// Decides about one more device; `counted` are registered, and this one is not among them.
     pub fn admit(&self, campaign: &Campaign, counted: u32, now: Timestamp) -> Admission {
         let greets = campaign.draft.welcome_overlay.is_some()

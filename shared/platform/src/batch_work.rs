@@ -195,7 +195,14 @@ async fn answer(app: &App, batch: &Batch, rows: Vec<Row>, now: Timestamp) -> Res
         app.queues.send_after_commit(&then, now).await;
     }
     let asked: Vec<_> = open.iter().map(|ready| ready.new_issue()).collect();
-    let were = app.store.were_issued(&asked).await?;
+    let mut were = app.store.were_issued(&asked).await?;
+    if batch.state == BatchState::Cancelling {
+        // A worker that began before may still have them on their way: from now on they come never, or have come.
+        let missing = asked.into_iter().zip(&were).filter(|(_, was)| !**was).map(|(new, _)| new);
+        app.store.withdraw(&missing.collect::<Vec<_>>()).await?;
+        let asked: Vec<_> = open.iter().map(|ready| ready.new_issue()).collect();
+        were = app.store.were_issued(&asked).await?;
+    }
     for (ready, was) in open.iter().zip(were) {
         outcomes[ready.place] = Some(match (was, why.get(&ready.place)) {
             (true, _) => Outcome::Made(Box::new(ready.pass.clone()), ready.origin),

@@ -35,6 +35,7 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.issue_several",
             "store.done",
             "store.were_issued",
+            "store.withdraw",
             "batch_files.input",
             "batch_files.put_results",
             "batch_files.forget_input",
@@ -292,9 +293,8 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
     let mut queues = BTreeSet::new();
     for step in sources::names_after(door, "Step::") {
         queues.insert(match step {
-            "push" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign" | "PushMembers" => {
-                "PushQueue"
-            }
+            "push" | "tell" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign"
+            | "PushMembers" => "PushQueue",
             "Webhooks" | "Webhook" => "WebhookQueue",
             "NextOffer" | "ScheduledUpdate" | "Erase" | "EraseAgain" | "Retain" | "RetainCampaign" => "FollowUpQueue",
             "Batch" => "BatchQueue",

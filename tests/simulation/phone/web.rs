@@ -17,8 +17,8 @@ use crate::world::{PUBLIC_URL, lock};
 const ATTEMPTS: u32 = 10;
 
 impl Phone {
-    /// L with the kept tag. How many serial numbers were named; `None`: the phone could not ask.
-    pub(super) async fn list(self: &Arc<Phone>, contents: &mut Contents) -> Option<usize> {
+    /// L with the kept tag. The serial numbers that were named; `None`: the phone could not ask.
+    pub(super) async fn list(self: &Arc<Phone>, contents: &mut Contents) -> Option<Vec<String>> {
         let world = self.world();
         let tag = contents.tag.clone();
         let query = tag.as_ref().map(|tag| format!("?passesUpdatedSince={}", tag.text)).unwrap_or_default();
@@ -30,12 +30,12 @@ impl Phone {
             if let Some(tag) = &mut contents.tag {
                 tag.asked_at = asked_at;
             }
-            return Some(0);
+            return Some(Vec::new());
         }
         let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         let (Some(serials), Some(fresh)) = (body["serialNumbers"].as_array(), body["lastUpdated"].as_str()) else {
             self.complains(&format!("Server response was malformed: {body}"));
-            return Some(0);
+            return Some(Vec::new());
         };
         let serials: Vec<&str> = serials.iter().filter_map(Value::as_str).collect();
         world.note(&self.name, || format!("is told of {serials:?}"));
@@ -57,7 +57,7 @@ impl Phone {
         }
         // What was unchanged since before the last listing, the tag knew.
         let known_at = tag.as_ref().map(|tag| tag.asked_at);
-        let named = serials.len();
+        let named = serials.into_iter().map(str::to_owned).collect();
         contents.tag = Some(Tag { text: fresh.to_owned(), received_at: world.now(), asked_at });
         for serial in contents.to_fetch.clone() {
             let cause = known_at.map_or(Cause::Other, |known_at| Cause::Listed { known_at });

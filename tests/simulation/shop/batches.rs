@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use passloop_tests::back_office::CAMPAIGN;
 use serde_json::{Value, json};
 
-use super::Shop;
+use super::{FIRST_NUMBER, Shop};
 use crate::bucket::Spoilt;
 use crate::invariants::Invariant;
 use crate::ledger::Ordered;
@@ -29,7 +29,7 @@ impl Shop {
             rows.last_mut().expect("a row").0.clone_from(&pass.serial);
         }
         let line = |(serial, customer): &(String, String)| {
-            let holder = json!({ "name": "Ada", "customer": customer });
+            let holder = json!({ "name": "Ada", "customer": customer, "number": FIRST_NUMBER });
             json!({ "serialNumber": serial, "holder": holder }).to_string() + "\n"
         };
         let lines: String = rows.iter().map(line).collect();

@@ -1,5 +1,6 @@
 //! Passes: issuing them, finding them, and writing their next version with everything that belongs to it.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Pass, Redemption};
 use jiff::{SignedDuration, Timestamp};
 use passkit::{identifiers::PassIdentity, secrets::AuthenticationToken, update_tag::EffectiveVersion};
@@ -12,7 +13,7 @@ use super::{
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
     read,
-    transaction::{Condition, Outcome, Transaction, number},
+    transaction::{Condition, Outcome, Transaction, number, text},
 };
 use crate::{Fault, idempotency::Recorded, issuing::Origin, random};
 
@@ -99,6 +100,9 @@ struct EventItem {
 /// Passes that one transaction makes: of its hundred actions (DynamoDB, TransactWriteItems) nine for each, and one for each
 /// campaign that counts them.
 pub const ISSUED_AT_ONCE: usize = 10;
+
+/// Passes that one transaction withdraws, of the hundred actions that it may have.
+const WITHDRAWN_AT_ONCE: usize = 50;
 
 /// How an issuing ended.
 #[derive(Debug)]
@@ -268,8 +272,14 @@ impl Transaction {
     pub(super) fn put_issue(&mut self, new: &NewIssue<'_>) -> Result<(), Fault> {
         let pass = new.pass;
         self.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
-        // The serial number of an erased pass may still be on somebody's phone: it is never another's.
-        self.check(&items::erased_key(&pass.identity), Condition::absent())?;
+        // The serial number of an erased pass may still be on somebody's phone: it is never another's. What was withdrawn was
+        // answered so, and is made by nobody who did not hear of it.
+        let free = match new.mark {
+            None => Condition::holds("attribute_not_exists(erased_at)"),
+            Some(mark) => Condition::holds("attribute_not_exists(erased_at) AND NOT contains(withdrawn, :mark)")
+                .with(":mark", text(mark)),
+        };
+        self.check(&items::erased_key(&pass.identity), free)?;
         // What was used elsewhere is used here.
         let used = pass.last_redemption.as_ref().filter(|_| pass.shown_barcode().is_none());
         let condition = match new.origin {
@@ -383,6 +393,23 @@ impl Store {
         }
     }
 
+    /// Sees to it that passes which were to be made under a mark, and were not by now, are made under it by nobody any more:
+    /// a worker that was given up may still have a transaction on its way. No two of one name.
+    pub async fn withdraw(&self, passes: &[NewIssue<'_>]) -> Result<(), Fault> {
+        for some in passes.chunks(WITHDRAWN_AT_ONCE) {
+            let mut transaction = Transaction::default();
+            for new in some {
+                let mark = AttributeValue::Ss(vec![new.mark.unwrap_or_default().to_owned()]);
+                let withdrawn = Condition::none().with(":mark", mark);
+                transaction.update(&items::erased_key(&new.pass.identity), "ADD withdrawn :mark", withdrawn)?;
+            }
+            if let Outcome::Refused(_) = self.commit(transaction).await? {
+                return Err(Fault::contradiction("a transaction without a condition was refused"));
+            }
+        }
+        Ok(())
+    }
+
     /// Of passes that were to be made under a mark, whether each was: in the order asked.
     pub async fn were_issued(&self, passes: &[NewIssue<'_>]) -> Result<Vec<bool>, Fault> {
         let keys = passes.iter().map(|new| {
@@ -399,6 +426,25 @@ impl Store {
         let mut transaction = Transaction::default();
         transaction.put_change(before, after, &change)?;
         self.commit_change(transaction, &change).await
+    }
+
+    /// Writes a pass that phones must fetch once more, and the steps that tell them, in place of the step that asked whether
+    /// they must. Nothing happened to the pass, so its history has no event of it.
+    pub async fn show(
+        &self,
+        before: &StoredPass,
+        after: &Pass,
+        asked: &IntentKey,
+        then: &[Intent],
+    ) -> Result<Written, Fault> {
+        let mut transaction = Transaction::default();
+        transaction.put_pass(before, after)?;
+        transaction.delete(&asked.to_key(), Condition::none())?;
+        transaction.put_intents(then)?;
+        Ok(match self.commit(transaction).await? {
+            Outcome::Committed => Written::Done,
+            Outcome::Refused(_) => Written::Changed,
+        })
     }
 
     /// Commits a transaction that begins with this change.
