@@ -339,10 +339,10 @@ async fn what_a_cancelled_batch_says_it_did_not_make_is_made_by_no_slow_worker()
         let found = Answer::to(office.request(Method::GET, &path)).await;
         assert_eq!(found.status, if is_made { 200 } else { 404 }, "{answer}");
         if !is_made {
-            // It is nobody's, so whoever asks again gets it.
+            // Nor has anybody else one with that name.
+            assert_eq!(answer["errors"][0]["message"], "the batch was cancelled before this row");
             let again = json!({ "campaignId": CAMPAIGN, "serialNumber": serial });
-            let again = Issued::read(&office.post_pass(&again).await.expect(201).json());
-            assert_eq!(office.history(&again).await, ["issued"]);
+            office.post_pass(&again).await.expect(201);
         }
     }
     world.end().await;

@@ -147,3 +147,34 @@ async fn a_registration_that_ends_while_it_is_renewed_is_counted_anew() {
     world.end().await;
     underneath.end().await;
 }
+
+/// A phone whose first call was slow asks once more (reference 1.5): it is not one too many by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_is_not_turned_away_by_its_own_registration() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
+    let mut campaign = two_offers();
+    (campaign["maximumDevices"], campaign["onTooManyDevices"]) = (json!(1), json!("refuse"));
+    office.put_campaign(CAMPAIGN, &campaign).await.expect(201);
+    let (pass, mut phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    phone.delete(&pass.serial).await;
+    let service = world.web_service();
+    let token = "ab".repeat(32);
+    // The first call has looked whether the device is registered, and is about to count. As the pass says how many it had, it
+    // counts only when that is wrong.
+    let key = json!({ "pk": { "S": format!("PASS#{}#{}", pass.pass_type, pass.serial) }, "sk": { "S": "PASS" } });
+    kept::dynamodb(&world, "UpdateItem", json!({ "Key": key, "UpdateExpression": "REMOVE devices" })).await;
+    let mut held = tap.hold("Query");
+    let again = async {
+        held.caught().await;
+        service.register(second_device(&pass), Some(&authorization), &token).await.expect(201);
+        drop(held);
+    };
+    let (answer, ()) = tokio::join!(service.register(second_device(&pass), Some(&authorization), &token), again);
+    answer.expect(200);
+    assert_eq!(office.get(&pass).await["devices"], 1);
+    world.end().await;
+    underneath.end().await;
+}

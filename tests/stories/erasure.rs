@@ -5,9 +5,13 @@ use std::time::Duration;
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{BackOffice, CAMPAIGN, Issued, PASS_TYPE, two_offers};
 use passloop_tests::iphone::IPhone;
+use passloop_tests::package::Package;
+use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::web_service::Registration;
-use passloop_tests::world::World;
+use passloop_tests::world::{World, root_certificate};
 use platform::app::{dynamodb, s3, sdk_config};
+use platform::erasing::SETTLED;
+use platform::store::{Intent, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -382,7 +386,7 @@ async fn a_rule_that_comes_later_holds_for_passes_that_are_there() {
     }
     campaign["retentionDays"] = json!(1);
     office.put_campaign(CAMPAIGN, &campaign).await.expect(200);
-    world.advance(Duration::from_secs(60));
+    world.advance(SETTLED.unsigned_abs());
     let ask = || async {
         world.sweep().await;
         looks(&world).await.len()
@@ -407,4 +411,33 @@ async fn a_rule_that_comes_later_holds_for_passes_that_are_there() {
     office.put_campaign(CAMPAIGN, &campaign).await.expect(200);
     office.put_campaign(CAMPAIGN, &json!({ "retentionDays": 0 })).await.problem(422, "invalid");
     world.end().await;
+}
+
+/// Decision 0016, "Void first": a phone that is only told 401 keeps showing the pass for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_comes_while_the_erasure_begins_is_told() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(201);
+    let pass = office.issue(NAME).await;
+    let package = Package::open(&world.download(&pass).await.body, &root_certificate()).unwrap();
+    let authorization = format!("ApplePass {}", package.pass["authenticationToken"].as_str().unwrap());
+    let of = Registration { device: "late", pass_type: &pass.pass_type, serial: &pass.serial };
+    let service = world.web_service();
+    // It has looked who carries the pass, and found nobody.
+    let mut held = tap.hold("TransactWriteItems");
+    let comes = async {
+        held.caught().await;
+        service.register(of, Some(&authorization), &"ab".repeat(32)).await.expect(201);
+        drop(held);
+    };
+    let (erased, ()) = tokio::join!(erase(&office, &pass), comes);
+    erased.expect(204);
+    let is_waiting = |intent: &Intent| matches!(intent.step, Step::Erase { looks: 1, .. });
+    world.until("it is waited for", || world.intents(), |intents| intents.iter().any(is_waiting)).await;
+    let void = service.pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
+    assert_eq!(Package::open(&void.body, &root_certificate()).unwrap().pass["voided"], true);
+    world.end().await;
+    underneath.end().await;
 }

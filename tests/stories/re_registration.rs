@@ -1,7 +1,11 @@
 //! Push tokens rotate, and the phone says so by registering again (reference 1.3 R, 1.4; B3).
 
+use std::time::Duration;
+
+use passloop_tests::back_office::{CAMPAIGN, two_offers};
+use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::web_service::Registration;
-use passloop_tests::world::World;
+use passloop_tests::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_known_registration_answers_200_and_the_new_token_gets_the_push_b3() {
@@ -88,4 +92,34 @@ async fn a_phone_under_many_names_is_pushed_once() {
     world.until("all names are gone", || office.get(&pass), |pass| pass["devices"] == 0).await;
     phone.was_content();
     world.end().await;
+}
+
+/// A call that its phone gave up, and that took seconds, comes after the one that brought another token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_registration_brings_no_old_token_back() {
+    let (world, tap, underneath) = World::tapped().await;
+    let office = world.back_office();
+    office.put_template(CAMPAIGN, &TemplateFolder::coupon()).await.expect(201);
+    office.put_campaign(CAMPAIGN, &two_offers()).await.expect(201);
+    let (pass, phone) = world.customer("Ada").await;
+    let authorization = phone.authorization(&pass.serial);
+    let service = world.web_service();
+    let of = || Registration { device: phone.device(), pass_type: &pass.pass_type, serial: &pass.serial };
+    let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+    world.advance(Duration::from_secs(1));
+    let mut held = tap.hold("TransactWriteItems");
+    let later = async {
+        held.caught().await;
+        world.advance(Duration::from_secs(1));
+        service.register(of(), Some(&authorization), &new).await.expect(200);
+        drop(held);
+    };
+    let (slow, ()) = tokio::join!(service.register(of(), Some(&authorization), &old), later);
+    slow.expect(200);
+    world.till().redeem(&pass.barcode).await.expect(201);
+    world.apns().wait_for(&new, 1, PATIENCE).await;
+    let pushes = world.apns().pushes();
+    assert!(!pushes.is_empty() && pushes.iter().all(|push| push.token == new), "{pushes:?}");
+    world.end().await;
+    underneath.end().await;
 }

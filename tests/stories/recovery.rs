@@ -89,9 +89,7 @@ async fn of_two_workers_at_one_place_of_a_walk_one_goes_on() {
     let identity =
         PassIdentity { pass_type_identifier: PASS_TYPE.parse().unwrap(), serial_number: pass.serial.parse().unwrap() };
     let later = world.now() + Duration::from_secs(3600);
-    let begun =
-        Intent::new(later, Step::Push { identity: identity.clone(), shown: 1, unseen_under: None }, world.now())
-            .unwrap();
+    let begun = Intent::new(later, Step::Push { identity: identity.clone(), shown: 1 }, world.now()).unwrap();
     app.store.add_intents(std::slice::from_ref(&begun)).await.unwrap();
     let reach = async |from: &Intent, place: &str| {
         app.store.progress(from, IntentProgress::Reached(place.to_owned(), world.now()), None, &[]).await.unwrap()
@@ -103,10 +101,7 @@ async fn of_two_workers_at_one_place_of_a_walk_one_goes_on() {
     let kept = app.store.intent(&begun.key).await.unwrap().unwrap();
     assert_eq!((&kept.cursor, kept.sent), (&further.cursor, Some(world.now())));
     // What follows from its end follows once.
-    let follows = || {
-        Intent::new(later, Step::Push { identity: identity.clone(), shown: 2, unseen_under: None }, world.now())
-            .unwrap()
-    };
+    let follows = || Intent::new(later, Step::Push { identity: identity.clone(), shown: 2 }, world.now()).unwrap();
     let (one, other) = (follows(), follows());
     for then in [&one, &other] {
         app.store.progress(&further, IntentProgress::Done, None, std::slice::from_ref(then)).await.unwrap();

@@ -8,6 +8,7 @@ use platform::{
     function::path_parameter,
     http::{self as answer, Failure},
     keys::Role,
+    store::{ATTEMPTS, WebhookWritten},
     webhooks,
 };
 
@@ -24,6 +25,14 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     if !webhooks::is_name(&webhook_id) {
         return Err(Failure::NotFound("webhook"));
     }
-    app.store.delete_webhook(&merchant.merchant_id, &webhook_id).await?;
-    Ok(answer::empty(StatusCode::NO_CONTENT))
+    for _ in 0..ATTEMPTS {
+        let Some(webhook) = app.store.webhook(&merchant.merchant_id, &webhook_id).await? else {
+            return Ok(answer::empty(StatusCode::NO_CONTENT));
+        };
+        match app.store.delete_webhook(&webhook).await? {
+            WebhookWritten::Done => return Ok(answer::empty(StatusCode::NO_CONTENT)),
+            WebhookWritten::Changed => {}
+        }
+    }
+    Err(Failure::Busy)
 }

@@ -36,10 +36,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let (stored, campaign) = (&found.0, &found.1.campaign);
         let Some(pass) = stored.pass.personalize(asked.facts.clone(), campaign, now) else { return Ok(signed()) };
         // Without a sheet before, and with no field that shows the new facts, no phone can tell.
-        let is_unseen = app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await?;
-        let pass = if is_unseen { pass.unseen(&stored.pass) } else { pass };
-        // To every device: the call does not say which one it comes from.
-        let mut then = vec![Intent::new(now, Step::tell(&stored.pass, &pass, campaign), now)?];
+        let (pass, mut then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
+            (pass.unseen(&stored.pass), Vec::new())
+        } else {
+            // To every device: the call does not say which one it comes from.
+            let step = Step::push(&pass);
+            (pass, vec![Intent::new(now, step, now)?])
+        };
         then.extend(webhooks::news(app, &pass, now).await?);
         let event = Some(Event::new(EventKind::Personalized, now, pass.version));
         match app.store.change(stored, &pass, Change { event, then: &then, ..Change::default() }).await? {

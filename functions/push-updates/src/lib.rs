@@ -10,7 +10,7 @@ use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use passkit::web_service::ClientKind;
 use platform::{
     App, Fault, Function, Handler, pushing, queues, random,
-    store::{self, ATTEMPTS, CampaignRound, Intent, IntentProgress, MembersLimit, Registration, Step, Written},
+    store::{self, CampaignRound, Intent, IntentProgress, MembersLimit, Registration, Step},
 };
 use tokio::time::Instant;
 
@@ -42,10 +42,7 @@ async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), F
         return Ok(());
     }
     match &intent.step {
-        Step::Push { identity, shown, unseen_under: None } => push(app, &intent, identity, *shown, now).await,
-        Step::Push { identity, shown, unseen_under: Some(revision) } => {
-            push_if_seen(app, &intent, (identity, *shown, *revision), now).await
-        }
+        Step::Push { identity, shown } => push(app, &intent, identity, *shown, now).await,
         Step::PushAgain { identity, shown, devices, attempt, reminder, doubted } => {
             let again = Again { identity, shown: *shown, devices };
             let round =
@@ -89,35 +86,6 @@ async fn push(app: &App, intent: &Intent, identity: &PassIdentity, shown: u64, n
         return app.store.done(intent).await;
     };
     push_page(app, intent, &pass, 1, now).await
-}
-
-/// Tells of a change that no phone could tell under one revision of the pass's look, if that is another by now: phones may
-/// have fetched the pass under the later one just before the change was written.
-async fn push_if_seen(
-    app: &App,
-    intent: &Intent,
-    (identity, shown, revision): (&PassIdentity, u64, u64),
-    now: Timestamp,
-) -> Result<(), Fault> {
-    for _ in 0..ATTEMPTS {
-        let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
-            return app.store.done(intent).await;
-        };
-        let (before, campaign) = (&stored.pass, &campaign.campaign);
-        if before.shown != shown || campaign.revision(&before.look_key()) == revision {
-            return app.store.done(intent).await;
-        }
-        let pass = before.seen(campaign, now);
-        let then = [Intent::new(now, Step::push(&pass), now)?];
-        match app.store.show(&stored, &pass, &intent.key, &then).await? {
-            Written::Done => {
-                app.queues.send_after_commit(&then, now).await;
-                return Ok(());
-            }
-            Written::Changed | Written::AnsweredBefore => {}
-        }
-    }
-    Err(Fault::contradiction("a pass changed too often for a push to be decided"))
 }
 
 /// Tells one page of the devices that carry a pass; the pages after it in further rounds.

@@ -120,7 +120,10 @@ async fn reverse(
     let recorded = once.map(|once| once.recording(StatusCode::OK, &view, now)).transpose()?;
     // The clerk's words may be about the customer.
     let recorded = recorded.map(Recorded::telling_of_holder);
-    let mut then = vec![Intent::new(now, Step::tell(&stored.pass, pass, &campaign.campaign), now)?];
+    let mut then = Vec::new();
+    if pass.shown != stored.pass.shown {
+        then.push(Intent::new(now, Step::push(pass), now)?);
+    }
     then.extend(webhooks::news(app, pass, now).await?);
     let made = &reversed.counted.redemption;
     let event = Event::new(EventKind::Reversed, now, pass.version)

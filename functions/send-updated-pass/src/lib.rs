@@ -1,14 +1,15 @@
 //! `GET` and `HEAD /v1/passes/{passTypeIdentifier}/{serialNumber}`: the pass as it is now (Apple, "Send an Updated Pass").
 
+use domain::{Campaign, Pass};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
-use passkit::{update_tag::EffectiveVersion, web_service::LastModified};
+use passkit::web_service::LastModified;
 use platform::{
     App, Audience, Fault, Function, Handler,
     http::{self as answer, Failure, header_text},
     phone,
-    store::StoredPass,
+    store::{ATTEMPTS, Intent, Noted, Step, StoredPass, Written},
     telemetry::{self, Unit},
     webhooks,
 };
@@ -45,7 +46,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     };
     // A phone that asks by HEAD does not have the package yet.
     if *request.method() == Method::GET
-        && let Err(fault) = note(app, &stored, pass.effective_version(campaign), waited, now).await
+        && let Err(fault) = note(app, &stored, campaign, waited, now).await
     {
         // The pass goes out all the same; without the note it may be listed once more.
         tracing::warn!(fault = fault.chain(), "a fetch was not noted");
@@ -59,16 +60,53 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
 /// Notes that a phone has this version, the first time one does.
 async fn note(
     app: &App,
-    stored: &StoredPass,
-    fetched: EffectiveVersion,
+    sent: &StoredPass,
+    campaign: &Campaign,
     waited: Option<SignedDuration>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    if stored.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+    let fetched = sent.pass.effective_version(campaign);
+    if sent.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
         return Ok(());
     }
-    let then: Vec<_> = webhooks::news(app, &stored.pass, now).await?.into_iter().collect();
-    app.store.note_fetched(stored, fetched, waited, &then, now).await?;
-    app.queues.send_after_commit(&then, now).await;
+    let then: Vec<_> = webhooks::news(app, &sent.pass, now).await?.into_iter().collect();
+    let mut stored = sent.clone();
+    for _ in 0..ATTEMPTS {
+        match app.store.note_fetched(&stored, fetched, waited, &then, now).await? {
+            Noted::Done => {
+                app.queues.send_after_commit(&then, now).await;
+                return Ok(());
+            }
+            Noted::Before => return Ok(()),
+            Noted::Changed => {}
+        }
+        // Somebody changed the pass meanwhile. If it shows something newer, that waits to be fetched, and this note is
+        // worth nothing. If it looks as before, it would be listed and pushed again to phones that have it.
+        let Some(found) = app.store.pass_and_campaign(&sent.pass.identity).await? else { return Ok(()) };
+        stored = found.0;
+        if stored.pass.shown != fetched.version {
+            return Ok(());
+        }
+        if found.1.campaign.revision(&stored.pass.look_key()) == fetched.revision
+            && differs(app, &sent.pass, &stored.pass, campaign, now).await?
+        {
+            let pass = stored.pass.seen(&found.1.campaign, now);
+            let then = [Intent::new(now, Step::push(&pass), now)?];
+            if let Written::Done = app.store.show(&stored, &pass, &then).await? {
+                app.queues.send_after_commit(&then, now).await;
+                return Ok(());
+            }
+        }
+    }
     Ok(())
+}
+
+/// Whether a change that was to be seen by nobody is seen all the same. No field showed it by the campaign by which that was
+/// decided; the campaign that was sent with the pass as it was before may be a later one (docs/decisions/0024).
+async fn differs(app: &App, sent: &Pass, present: &Pass, campaign: &Campaign, now: Timestamp) -> Result<bool, Fault> {
+    let (sent, present) = (
+        app.packages.rendered(app, sent, campaign, now).await?,
+        app.packages.rendered(app, present, campaign, now).await?,
+    );
+    Ok(sent.manifest() != present.manifest())
 }

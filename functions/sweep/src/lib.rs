@@ -151,7 +151,7 @@ mod tests {
 
     fn intent(due: &str, created: &str, sent: Option<&str>) -> Intent {
         let identity = serde_json::json!({ "passTypeIdentifier": "pass.a", "serialNumber": "1" });
-        let step = Step::Push { identity: serde_json::from_value(identity).unwrap(), shown: 1, unseen_under: None };
+        let step = Step::Push { identity: serde_json::from_value(identity).unwrap(), shown: 1 };
         let mut intent = Intent::new(due.parse().unwrap(), step, created.parse().unwrap()).unwrap();
         intent.sent = sent.map(|sent| sent.parse().unwrap());
         intent

@@ -54,9 +54,12 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             return Err(Failure::Invalid(merchant::of_holder(problems)));
         }
         // What no field shows is kept, but no phone is told: it would fetch the pass and find it unchanged.
-        let is_unseen = app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await?;
-        let pass = if is_unseen { pass.unseen(&stored.pass) } else { pass };
-        let mut then = vec![Intent::new(now, Step::tell(&stored.pass, &pass, campaign), now)?];
+        let (pass, mut then) = if app.packages.look_alike(app, &stored.pass, &pass, campaign, now).await? {
+            (pass.unseen(&stored.pass), Vec::new())
+        } else {
+            let step = Step::push(&pass);
+            (pass, vec![Intent::new(now, step, now)?])
+        };
         then.extend(webhooks::news(app, &pass, now).await?);
         let event = Some(Event::new(EventKind::Updated, now, pass.version));
         match app.store.change(&stored, &pass, Change { event, then: &then, ..Change::default() }).await? {

@@ -29,7 +29,7 @@ use crate::{
     random,
     store::{
         ATTEMPTS, Batch, BatchChange, BatchChunk, BatchState, BatchWritten, ISSUED_AT_ONCE, Intent, IntentProgress,
-        Issued, NewIssue, Step,
+        Issued, Lane, NewIssue, Step,
     },
     webhooks,
 };
@@ -177,32 +177,29 @@ async fn answer(app: &App, batch: &Batch, rows: Vec<Row>, now: Timestamp) -> Res
     let mut open: Vec<&Ready> = Vec::new();
     let mut why: HashMap<usize, Issued> = HashMap::new();
     if batch.state == BatchState::Cancelling {
+        // A worker that began before may have been given up and still have passes on their way: now they are made, or never.
+        app.store.stop_lanes(batch, LANES).await?;
         open.extend(&ready);
     } else {
         for (place, issued) in issue(app, batch, &ready).await? {
             let ready = &ready[place];
             match issued {
-                Issued::New => {
+                Some(Issued::New) => {
                     outcomes[ready.place] = Some(Outcome::Made(Box::new(ready.pass.clone()), ready.origin));
                 }
-                taken @ (Issued::SerialNumberTaken | Issued::BarcodeTaken | Issued::AnsweredBefore) => {
+                Some(taken @ (Issued::SerialNumberTaken | Issued::BarcodeTaken | Issued::AnsweredBefore)) => {
                     why.insert(ready.place, taken);
                     open.push(ready);
                 }
+                // It was cancelled meanwhile, and another worker looks what was made.
+                None => open.push(ready),
             }
         }
         let then: Vec<Intent> = ready.iter().flat_map(|ready| ready.then.clone()).collect();
         app.queues.send_after_commit(&then, now).await;
     }
     let asked: Vec<_> = open.iter().map(|ready| ready.new_issue()).collect();
-    let mut were = app.store.were_issued(&asked).await?;
-    if batch.state == BatchState::Cancelling {
-        // A worker that began before may still have them on their way: from now on they come never, or have come.
-        let missing = asked.into_iter().zip(&were).filter(|(_, was)| !**was).map(|(new, _)| new);
-        app.store.withdraw(&missing.collect::<Vec<_>>()).await?;
-        let asked: Vec<_> = open.iter().map(|ready| ready.new_issue()).collect();
-        were = app.store.were_issued(&asked).await?;
-    }
+    let were = app.store.were_issued(&asked).await?;
     for (ready, was) in open.iter().zip(were) {
         outcomes[ready.place] = Some(match (was, why.get(&ready.place)) {
             (true, _) => Outcome::Made(Box::new(ready.pass.clone()), ready.origin),
@@ -306,8 +303,9 @@ async fn one(
     Ok(made.map(|pass| (pass, order.origin())))
 }
 
-/// Makes passes, several in a transaction and several transactions at once; answers how each ended, by its place.
-async fn issue(app: &App, batch: &Batch, ready: &[Ready]) -> Result<Vec<(usize, Issued)>, Fault> {
+/// Makes passes, several in a transaction and several transactions at once; answers how each ended, by its place, and nothing
+/// of those that were not to be made any more.
+async fn issue(app: &App, batch: &Batch, ready: &[Ready]) -> Result<Vec<(usize, Option<Issued>)>, Fault> {
     let groups: Vec<(usize, &[Ready])> =
         ready.chunks(ISSUED_AT_ONCE).enumerate().map(|(place, group)| (place * ISSUED_AT_ONCE, group)).collect();
     // Batches side by side begin in different places.
@@ -318,8 +316,15 @@ async fn issue(app: &App, batch: &Batch, ready: &[Ready]) -> Result<Vec<(usize, 
             let mut ended = Vec::new();
             for (first, group) in groups {
                 let passes: Vec<_> = group.iter().map(Ready::new_issue).collect();
-                let issued = app.store.issue_several(&passes, first_shard + lane).await?;
-                ended.extend(issued.into_iter().enumerate().map(|(place, issued)| (first + place, issued)));
+                let in_lane = Lane { batch, number: lane };
+                match app.store.issue_several(&passes, in_lane, first_shard + lane).await? {
+                    Some(issued) => {
+                        let issued = issued.into_iter().enumerate();
+                        ended.extend(issued.map(|(place, issued)| (first + place, Some(issued))));
+                    }
+                    // What some of them may have become before that, their marks tell.
+                    None => ended.extend((0..passes.len()).map(|place| (first + place, None))),
+                }
             }
             Ok::<_, Fault>(ended)
         }

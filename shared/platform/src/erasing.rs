@@ -1,7 +1,7 @@
 //! Erasing passes, by their merchant's word or when their campaign's `retentionDays` are over (`docs/decisions/0016`).
 //!
 //! [`begin`] makes a pass void and unknown to its merchant; [`rest`] forgets it once its phones know, or their time is
-//! up; [`again`], a minute later, forgets what doors that were at work wrote meanwhile. Each is an intent, so a crash
+//! up; [`again`], some minutes later, forgets what doors that were at work wrote meanwhile. Each is an intent, so a crash
 //! anywhere is finished. [`look`] and [`look_at_campaign`] find what a campaign keeps no longer.
 
 use domain::{Campaign, Pass, Refusal};
@@ -21,11 +21,12 @@ use crate::{
 const LOOKS: [i64; 5] = [60, 300, 1800, 7200, 21_600];
 /// When it is looked again whether webhooks were told all.
 const UNTOLD: SignedDuration = SignedDuration::from_secs(20);
-/// When it is looked once more for what was written about a pass that is gone: a door lives for 90 seconds at most.
-const AGAIN: SignedDuration = SignedDuration::from_secs(120);
-/// How long after a campaign's new rule its passes are looked at: who read the campaign before and issues by it, has done
-/// so by then.
-pub const SETTLED: SignedDuration = SignedDuration::from_secs(60);
+/// When it is looked once more for what was written about a pass that is gone: a function lives for 90 seconds at most, so does the
+/// one that erases for 30, and what is on its way then comes some seconds later.
+const AGAIN: SignedDuration = SignedDuration::from_secs(300);
+/// How long after a campaign's new rule its passes are looked at: the door that brings it may take 20 seconds, and a worker that
+/// read the campaign just before issues by it for 60; what is on its way then comes some seconds later.
+pub const SETTLED: SignedDuration = SignedDuration::from_secs(180);
 /// Pages of a campaign's passes worked in one round.
 const CAMPAIGN_PAGES: usize = 10;
 /// Intents written in one transaction, which holds a hundred writes.
@@ -42,10 +43,8 @@ pub async fn begin(
     let Some(pass) = stored.pass.begin_erasure(campaign, now) else { return Ok(Written::Done) };
     let carriers = carriers(app, &pass.identity).await?;
     let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
-    let until = match carriers {
-        Carriers::None => now,
-        Carriers::One | Carriers::Several => now.checked_add(grace).unwrap_or(Timestamp::MAX),
-    };
+    // Also where nobody carries it: somebody may be about to.
+    let until = now.checked_add(grace).unwrap_or(Timestamp::MAX);
     let step = Step::Erase { identity: pass.identity.clone(), until, looks: 0, carriers };
     let mut then = vec![Intent::new(now, step, now)?];
     if pass.shown != stored.pass.shown {
@@ -74,14 +73,14 @@ async fn carriers(app: &App, identity: &PassIdentity) -> Result<Carriers, Fault>
     })
 }
 
-/// Whether a phone may still learn that the pass is void. Phones do not say who they are when they fetch, so of several
-/// it is not known which did; nor of one that is left of several.
-async fn phones_wait(app: &App, pass: &Pass, campaign: &Campaign, at_first: Carriers) -> Result<bool, Fault> {
-    Ok(match (carriers(app, &pass.identity).await?, at_first) {
+/// Whether a phone may still learn that the pass is void, when so many carry it and as many did at most. Phones do not say who
+/// they are when they fetch, so of several it is not known which did; nor of one that is left of several.
+fn phones_wait(pass: &Pass, campaign: &Campaign, carriers: Carriers, at_most: Carriers) -> bool {
+    match (carriers, at_most) {
         (Carriers::None, _) => false,
         (Carriers::One, Carriers::None | Carriers::One) => !pass.is_fetched(campaign),
         (Carriers::One, Carriers::Several) | (Carriers::Several, _) => true,
-    })
+    }
 }
 
 /// Whether a webhook is still to be told of the pass from its history. One that does not answer is given up in time.
@@ -93,12 +92,14 @@ async fn webhooks_wait(app: &App, pass: &Pass, until: Timestamp, now: Timestamp)
 
 /// Erases what is left of a pass, unless its phones have time.
 pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
-    let Step::Erase { identity, until, looks, carriers } = &intent.step else { return Ok(()) };
+    let Step::Erase { identity, until, looks, carriers: before } = &intent.step else { return Ok(()) };
     let Some((stored, campaign)) = app.store.pass_and_campaign(identity).await? else {
         return app.store.done(intent).await;
     };
     let pass = &stored.pass;
-    let phones_wait = now < *until && phones_wait(app, pass, &campaign.campaign, *carriers).await?;
+    let carriers = carriers(app, identity).await?;
+    let at_most = carriers.max(*before);
+    let phones_wait = now < *until && phones_wait(pass, &campaign.campaign, carriers, at_most);
     let answer = answer_from_now_on();
     let whose = Forgotten {
         identity,
@@ -112,8 +113,7 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
             return go_on(app, intent, now).await;
         }
         let due = if phones_wait { next_look(now, *until, *looks) } else { now + UNTOLD };
-        let (until, looks, carriers) = (*until, looks + 1, *carriers);
-        let step = Step::Erase { identity: identity.clone(), until, looks, carriers };
+        let step = Step::Erase { identity: identity.clone(), until: *until, looks: looks + 1, carriers: at_most };
         let then = [Intent::new(due, step, now)?];
         app.store.progress(intent, IntentProgress::Done, None, &then).await?;
         app.queues.send_after_commit(&then, now).await;

@@ -155,7 +155,9 @@ async fn carry_out(
             Changed::Campaign { before, after: &composed.campaign }
         }
         (Composed::Pass(pass), Some(Found::Pass(before))) => {
-            then.push(Intent::new(now, Step::tell(&before.0.pass, pass, &before.1.campaign), now)?);
+            if pass.shown != before.0.pass.shown {
+                then.push(Intent::new(now, Step::push(pass), now)?);
+            }
             then.extend(webhooks::news(app, pass, now).await?);
             Changed::Pass { before: &before.0, after: pass }
         }

@@ -29,6 +29,7 @@
 //! | campaign, by template | `TEMPLATE#{merchant}#{template}` | `CAMPAIGN#{campaign}` |
 //! | batch (TTL) | `BATCH#{merchant}#{batch}` | `BATCH` |
 //! | rows of a batch that were answered (TTL) | `BATCH#{merchant}#{batch}` | `CHUNK#{first row}` |
+//! | a lane of a cancelled batch's chunk (TTL) | `BATCH#{merchant}#{batch}` | `STOP#{bytes worked}#{lane}` |
 //! | scheduled update | `UPDATES#{merchant}` | `{created}-{id}` |
 //! | merchant key, by its secret | `KEY#{sha256}` | `KEY` |
 //! | merchant key, by merchant | `KEYS#{merchant}` | `LISTED#{key}` |
@@ -79,7 +80,7 @@ use passkit::identifiers::{PassIdentity, PassTypeIdentifier};
 use passkit::secrets::AuthenticationToken;
 use serde::de::DeserializeOwned;
 
-pub use batches::{Batch, BatchChange, BatchChunk, BatchState, BatchWritten, StoredBatch};
+pub use batches::{Batch, BatchChange, BatchChunk, BatchState, BatchWritten, Lane, StoredBatch};
 pub use campaigns::{
     CampaignChange, CampaignPut, Content, MembersLimit, StoredCampaign, StoredTemplate, end_of_members,
     is_before_among_members, is_place_among_members, place_among_members,
@@ -91,7 +92,7 @@ pub use keys::{Caller, KeyDigest, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, 
 pub use links::{Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
 pub use passes::{
-    Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, StoredPass, Written, history_from,
+    Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, Noted, StoredPass, Written, history_from,
 };
 pub use redemptions::{Reversal, StoredRedemption};
 pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};

@@ -34,8 +34,8 @@ const SHARED_CALLS: &[SharedCall] = &[
             "store.change_batch",
             "store.issue_several",
             "store.done",
+            "store.stop_lanes",
             "store.were_issued",
-            "store.withdraw",
             "batch_files.input",
             "batch_files.put_results",
             "batch_files.forget_input",
@@ -293,8 +293,9 @@ fn queues_of(door: &str) -> BTreeSet<&'static str> {
     let mut queues = BTreeSet::new();
     for step in sources::names_after(door, "Step::") {
         queues.insert(match step {
-            "push" | "tell" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign"
-            | "PushMembers" => "PushQueue",
+            "push" | "push_campaign" | "Push" | "PushAgain" | "PushUnfetched" | "PushCampaign" | "PushMembers" => {
+                "PushQueue"
+            }
             "Webhooks" | "Webhook" => "WebhookQueue",
             "NextOffer" | "ScheduledUpdate" | "Erase" | "EraseAgain" | "Retain" | "RetainCampaign" => "FollowUpQueue",
             "Batch" => "BatchQueue",

@@ -91,7 +91,10 @@ const STORE_CALLS: &[StoreCall] = &[
     call(
         "issue_several",
         NOTHING,
-        (&[PUT, UPDATE, CHECK], &["PASS#*", "BARCODE#*", "DUE#*", "ERASED#*", "LINK#*", "MEMBERS#*", "TALLY#*"]),
+        (
+            &[PUT, UPDATE, CHECK],
+            &["BATCH#*", "PASS#*", "BARCODE#*", "DUE#*", "ERASED#*", "LINK#*", "MEMBERS#*", "TALLY#*"],
+        ),
     ),
     call("keep_report", NOTHING, (&[UPDATE], &["REPORTS"])),
     call("holding", (&[GET], &["TYPE#*"]), NOTHING),
@@ -101,7 +104,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("log_delivery", NOTHING, (&[PUT], &["DELIVERIES#*"])),
     call("make_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT, CHECK], &["KEY#*", "KEYS#*", "ONCE#*"])),
     call("members", (&[QUERY, BATCH], &["MEMBERS#*", "PASS#*"]), NOTHING),
-    call("note_fetched", (&[BATCH], &["PASS#*", "CAMPAIGN#*"]), (&[PUT, UPDATE], &["PASS#*", "TALLY#*", "DUE#*"])),
+    call("note_fetched", NOTHING, (&[PUT, UPDATE], &["PASS#*", "TALLY#*", "DUE#*"])),
     call("note_use", NOTHING, (&[UPDATE], &["USED#*"])),
     call("note_sent", NOTHING, (&[UPDATE], &["DUE#*"])),
     call("pass", (&[GET], &["PASS#*"]), NOTHING),
@@ -133,7 +136,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("registrations_of", (&[BATCH], &["PASS#*"]), NOTHING),
     call("revoke_key", (&[GET, QUERY], &["KEYS#*"]), (&[PUT, UPDATE, CHECK], &["KEY#*", "KEYS#*"])),
     call("schedule", NOTHING, (&[PUT], &["UPDATES#*", "PASS#*", "ONCE#*", "DUE#*"])),
-    call("show", NOTHING, (&[PUT, DELETE], &["DUE#*", "PASS#*"])),
+    call("show", NOTHING, (&[PUT], &["PASS#*", "DUE#*"])),
     call("spent", (&[BATCH], &["TALLY#*", "HOLDER#*"]), NOTHING),
     call("tell_once", (&[GET], &["PASS#*"]), (&[PUT], &["PASS#*"])),
     call("telling", (&[GET], &["PASS#*"]), NOTHING),
@@ -143,7 +146,7 @@ const STORE_CALLS: &[StoreCall] = &[
     call("unregister", (&[GET], &["PASS#*"]), (&[PUT, UPDATE, DELETE], &["PASS#*", "DEVICE#*", "TALLY#*", "DUE#*"])),
     call("update", (&[GET], &["UPDATES#*"]), NOTHING),
     call("updates", (&[QUERY], &["UPDATES#*"]), NOTHING),
-    call("withdraw", NOTHING, (&[UPDATE], &["ERASED#*"])),
+    call("stop_lanes", NOTHING, (&[PUT], &["BATCH#*"])),
     call("were_issued", (&[BATCH], &["PASS#*"]), NOTHING),
     call("webhook", (&[GET], &["WEBHOOKS#*"]), NOTHING),
     call("webhooks", (&[QUERY], &["WEBHOOKS#*"]), NOTHING),
@@ -168,6 +171,7 @@ const KEYS: &[(&str, &str)] = &[
     ("batch_partition(", "BATCH#*"),
     ("batch_key(", "BATCH#*"),
     ("chunk_key(", "BATCH#*"),
+    ("stop_key(", "BATCH#*"),
     ("items::device_partition(", "DEVICE#*"),
     ("items::device_key(", "DEVICE#*"),
     ("items::barcode_key(", "BARCODE#*"),
@@ -304,8 +308,20 @@ fn every_kind_of_partition_is_known() {
         let partitions = texts.filter_map(|text| text.split_once("#{")).map(|(kind, _)| kind.to_owned());
         let is_kind = |kind: &String| kind.chars().all(|letter| letter.is_ascii_uppercase());
         // Sort keys alone begin so; DEVICE and CAMPAIGN begin both.
-        let sorts =
-            ["ANSWER", "CHUNK", "DAY", "DEAD", "DIAGNOSED", "EVENT", "HOOK", "LISTED", "TOLD", "UPDATE", "VERSION"];
+        let sorts = [
+            "ANSWER",
+            "CHUNK",
+            "DAY",
+            "DEAD",
+            "DIAGNOSED",
+            "EVENT",
+            "HOOK",
+            "LISTED",
+            "STOP",
+            "TOLD",
+            "UPDATE",
+            "VERSION",
+        ];
         named.extend(partitions.filter(is_kind).filter(|kind| !sorts.contains(&kind.as_str())));
     }
     let known: BTreeSet<_> = KEYS.iter().filter_map(|(_, key)| key.strip_suffix("#*")).map(str::to_owned).collect();

@@ -82,6 +82,15 @@ pub struct Batch {
     pub finished_at: Option<Timestamp>,
 }
 
+/// One of the lanes in which the passes of a batch's next chunk are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Lane<'a> {
+    /// The batch, as the worker read it.
+    pub batch: &'a Batch,
+    /// Counts from 0.
+    pub number: usize,
+}
+
 impl Batch {
     /// Whether there is work to do.
     pub fn is_at_work(&self) -> bool {
@@ -153,6 +162,13 @@ struct BatchItem {
     expires_at: i64,
 }
 
+/// An item where a lane is stopped, version 1.
+#[derive(Serialize, Deserialize)]
+struct StopItem {
+    v: u8,
+    expires_at: i64,
+}
+
 /// A chunk item, version 1.
 #[derive(Serialize, Deserialize)]
 struct ChunkItem {
@@ -172,6 +188,13 @@ fn batch_key(batch: &Batch) -> Key {
 
 fn chunk_key(batch: &Batch, chunk: &BatchChunk) -> Key {
     Key::new(batch_partition(&batch.merchant_id, &batch.batch_id), format!("CHUNK#{:010}", chunk.first_row))
+}
+
+/// What makes passes checks that this is not there. Of each chunk and lane another one: checks of one item would hinder each
+/// other.
+pub(super) fn stop_key(lane: Lane<'_>) -> Key {
+    let Lane { batch, number } = lane;
+    Key::new(batch_partition(&batch.merchant_id, &batch.batch_id), format!("STOP#{:013}#{number:02}", batch.offset))
 }
 
 impl Store {
@@ -212,6 +235,19 @@ impl Store {
         transaction.put_batch(after, Some(before.generation))?;
         transaction.put_batch_change(after, change)?;
         self.written(transaction).await
+    }
+
+    /// Stops these lanes of a batch's next chunk: from now on no worker makes a pass in them, whenever it began.
+    pub async fn stop_lanes(&self, batch: &Batch, lanes: usize) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        let expires_at = (batch.created_at + KEPT).as_second();
+        for number in 0..lanes {
+            transaction.put(&stop_key(Lane { batch, number }), &StopItem { v: 1, expires_at }, Condition::none())?;
+        }
+        match self.commit(transaction).await? {
+            Outcome::Committed => Ok(()),
+            Outcome::Refused(_) => Err(Fault::contradiction("a transaction without a condition was refused")),
+        }
     }
 
     /// The chunks of a batch that were answered, in the order of their rows.

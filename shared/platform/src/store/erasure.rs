@@ -26,8 +26,7 @@ const ITEMS: i32 = 45;
 /// Transactions of one round: some seconds, so that a round never outlives the function.
 const ROUND: usize = 50;
 
-/// What stays of a pass that was erased, version 1: that its serial number is used up, and whose it was. An item without
-/// these is of a pass that was never made, but withdrawn ([`Store::withdraw`]).
+/// What stays of a pass that was erased, version 1: that its serial number is used up, and whose it was.
 #[derive(Debug, Serialize, Deserialize)]
 struct ErasedItem {
     v: u8,
@@ -197,12 +196,7 @@ impl Store {
 
     /// Whose pass it was, if a pass with this serial number was erased.
     pub async fn erased(&self, identity: &PassIdentity) -> Result<Option<String>, Fault> {
-        #[derive(Deserialize)]
-        struct Whose {
-            #[serde(default)]
-            merchant: Option<String>,
-        }
-        let item: Option<Whose> = self.get(&items::erased_key(identity)).await?;
-        Ok(item.and_then(|item| item.merchant))
+        let item: Option<ErasedItem> = self.get(&items::erased_key(identity)).await?;
+        Ok(item.map(|item| item.merchant))
     }
 }

@@ -5,7 +5,7 @@
 //! message may be lost, doubled, late or early, and the step happens once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Campaign, LookKey, Pass, schedule::Edge};
+use domain::{LookKey, Pass, schedule::Edge};
 use jiff::Timestamp;
 use passkit::identifiers::{CampaignId, DeviceLibraryIdentifier, PassIdentity};
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub struct CampaignRound {
 }
 
 /// How many devices carry a pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Carriers {
     /// None.
@@ -84,10 +84,6 @@ pub enum Step {
         identity: PassIdentity,
         /// What it showed then ([`Pass::shown`]); whatever it shows later has an intent of its own.
         shown: u64,
-        /// The revision of its look under which no phone can tell the change: they are told only if it was another by the
-        /// time at which the change was written.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unseen_under: Option<u64>,
     },
     /// Tell these devices again: APNs was busy.
     PushAgain {
@@ -235,16 +231,7 @@ pub enum Step {
 impl Step {
     /// The push of what a pass shows now.
     pub fn push(pass: &Pass) -> Step {
-        Step::Push { identity: pass.identity.clone(), shown: pass.shown, unseen_under: None }
-    }
-
-    /// What a change of a pass needs, decided under this campaign: a push; or, where the pass looks as it did before, another
-    /// look at the campaign. Its own change may be written between the decision and the pass, and show the difference to
-    /// phones that fetched the pass in that moment and would have no reason to ask again (docs/decisions/0024).
-    pub fn tell(before: &Pass, after: &Pass, campaign: &Campaign) -> Step {
-        let is_unseen = after.shown == before.shown;
-        let unseen_under = is_unseen.then(|| campaign.revision(&after.look_key()));
-        Step::Push { identity: after.identity.clone(), shown: after.shown, unseen_under }
+        Step::Push { identity: pass.identity.clone(), shown: pass.shown }
     }
 
     /// The pushes that a composed campaign needs.
@@ -493,7 +480,6 @@ mod tests {
     /// steps do not wait long enough to be found in one.
     const WRITTEN: &[&str] = &[
         r#"{"step":"push","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2}"#,
-        r#"{"step":"push","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"unseenUnder":3}"#,
         r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2}"#,
         r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2,"reminder":1}"#,
         r#"{"step":"push-again","identity":{"passTypeIdentifier":"pass.example.a","serialNumber":"1"},"shown":2,"devices":["d"],"attempt":2,"reminder":1,"doubted":true}"#,

@@ -87,7 +87,7 @@ pub(super) fn member_key(merchant_id: &str, campaign_id: &CampaignId, identity: 
     Key::new(members_partition(merchant_id, campaign_id, member_shard(identity)), member_sort(identity))
 }
 
-/// Where it is kept that a pass was erased, or withdrawn: by a digest, since a serial number may say whose pass it was.
+/// Where it is kept that a pass was erased: by a digest, since a serial number may say whose pass it was.
 pub(super) fn erased_key(identity: &PassIdentity) -> Key {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{}#{}", identity.pass_type_identifier, identity.serial_number));

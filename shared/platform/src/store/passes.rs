@@ -1,6 +1,5 @@
 //! Passes: issuing them, finding them, and writing their next version with everything that belongs to it.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Pass, Redemption};
 use jiff::{SignedDuration, Timestamp};
 use passkit::{identifiers::PassIdentity, secrets::AuthenticationToken, update_tag::EffectiveVersion};
@@ -8,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ATTEMPTS, Intent, IntentKey, Item, Key, Knows, Page, Store,
+    Intent, IntentKey, Item, Key, Knows, Lane, Page, Store,
+    batches::stop_key,
     campaigns::StoredCampaign,
     intents::IntentItem,
     items::{self, BarcodeItem, PassItem},
     read,
-    transaction::{Condition, Outcome, Transaction, number, text},
+    transaction::{Condition, Outcome, Transaction, number},
 };
 use crate::{Fault, idempotency::Recorded, issuing::Origin, random};
 
@@ -97,12 +97,13 @@ struct EventItem {
     event: String,
 }
 
-/// Passes that one transaction makes: of its hundred actions (DynamoDB, TransactWriteItems) nine for each, and one for each
-/// campaign that counts them.
+/// Passes that one transaction makes: six actions for each as a rule, nine at most; one for each campaign that counts them, and
+/// one for the lane. Where that is more than [`ACTIONS`], it makes fewer.
 pub const ISSUED_AT_ONCE: usize = 10;
-
-/// Passes that one transaction withdraws, of the hundred actions that it may have.
-const WITHDRAWN_AT_ONCE: usize = 50;
+/// Actions of one transaction (DynamoDB, TransactWriteItems).
+const ACTIONS: usize = 100;
+/// Actions that make one pass, at most, with one that counts it.
+const ACTIONS_OF_ISSUE: usize = 10;
 
 /// How an issuing ended.
 #[derive(Debug)]
@@ -138,6 +139,17 @@ pub enum Written {
     Changed,
     /// The idempotency key was used meanwhile.
     AnsweredBefore,
+}
+
+/// How the noting of a fetch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It is noted.
+    Done,
+    /// It was before.
+    Before,
+    /// Somebody changed the pass meanwhile.
+    Changed,
 }
 
 /// What is written together with a pass's next state, all or nothing.
@@ -272,14 +284,8 @@ impl Transaction {
     pub(super) fn put_issue(&mut self, new: &NewIssue<'_>) -> Result<(), Fault> {
         let pass = new.pass;
         self.put(&items::pass_key(&pass.identity), &PassItem::new(pass, 1), Condition::absent())?;
-        // The serial number of an erased pass may still be on somebody's phone: it is never another's. What was withdrawn was
-        // answered so, and is made by nobody who did not hear of it.
-        let free = match new.mark {
-            None => Condition::holds("attribute_not_exists(erased_at)"),
-            Some(mark) => Condition::holds("attribute_not_exists(erased_at) AND NOT contains(withdrawn, :mark)")
-                .with(":mark", text(mark)),
-        };
-        self.check(&items::erased_key(&pass.identity), free)?;
+        // The serial number of an erased pass may still be on somebody's phone: it is never another's.
+        self.check(&items::erased_key(&pass.identity), Condition::absent())?;
         // What was used elsewhere is used here.
         let used = pass.last_redemption.as_ref().filter(|_| pass.shown_barcode().is_none());
         let condition = match new.origin {
@@ -359,24 +365,36 @@ impl Store {
     }
 
     /// Makes several passes with as few transactions as their conditions allow, [`ISSUED_AT_ONCE`] at most, no two of
-    /// one name or barcode; says of each how it ended. Callers that work side by side count in different places, `shard`,
-    /// and so never wait for each other.
-    pub async fn issue_several(&self, passes: &[NewIssue<'_>], shard: usize) -> Result<Vec<Issued>, Fault> {
+    /// one name or barcode; says of each how it ended, or nothing of any when the lane was stopped. Callers that work side by
+    /// side count in different places, `shard`, and so never wait for each other.
+    pub async fn issue_several(
+        &self,
+        passes: &[NewIssue<'_>],
+        lane: Lane<'_>,
+        shard: usize,
+    ) -> Result<Option<Vec<Issued>>, Fault> {
         let mut ended: Vec<Option<Issued>> = passes.iter().map(|_| None).collect();
         loop {
-            let open: Vec<usize> = (0..passes.len()).filter(|index| ended[*index].is_none()).collect();
+            let mut open: Vec<usize> = (0..passes.len()).filter(|index| ended[*index].is_none()).collect();
             if open.is_empty() {
-                return Ok(ended.into_iter().flatten().collect());
+                return Ok(Some(ended.into_iter().flatten().collect()));
             }
             let (mut transaction, mut places) = (Transaction::default(), Vec::with_capacity(open.len()));
+            transaction.check(&stop_key(lane), Condition::absent())?;
             for index in &open {
+                // Those that are in it are counted after them, in as many places as they have campaigns.
+                if transaction.len() + places.len() + ACTIONS_OF_ISSUE > ACTIONS {
+                    break;
+                }
                 places.push(transaction.len());
                 transaction.put_issue(&passes[*index])?;
             }
+            open.truncate(places.len());
             let counted: Vec<_> = open.iter().map(|index| (passes[*index].pass, passes[*index].origin)).collect();
             transaction.tally_issued(&counted, Some(shard))?;
             match self.commit(transaction).await? {
                 Outcome::Committed => open.iter().for_each(|index| ended[*index] = Some(Issued::New)),
+                Outcome::Refused(refused) if refused.contains(&0) => return Ok(None),
                 Outcome::Refused(refused) => {
                     for (index, place) in open.iter().zip(places) {
                         if is_named(&refused, place) {
@@ -391,23 +409,6 @@ impl Store {
                 }
             }
         }
-    }
-
-    /// Sees to it that passes which were to be made under a mark, and were not by now, are made under it by nobody any more:
-    /// a worker that was given up may still have a transaction on its way. No two of one name.
-    pub async fn withdraw(&self, passes: &[NewIssue<'_>]) -> Result<(), Fault> {
-        for some in passes.chunks(WITHDRAWN_AT_ONCE) {
-            let mut transaction = Transaction::default();
-            for new in some {
-                let mark = AttributeValue::Ss(vec![new.mark.unwrap_or_default().to_owned()]);
-                let withdrawn = Condition::none().with(":mark", mark);
-                transaction.update(&items::erased_key(&new.pass.identity), "ADD withdrawn :mark", withdrawn)?;
-            }
-            if let Outcome::Refused(_) = self.commit(transaction).await? {
-                return Err(Fault::contradiction("a transaction without a condition was refused"));
-            }
-        }
-        Ok(())
     }
 
     /// Of passes that were to be made under a mark, whether each was: in the order asked.
@@ -428,18 +429,11 @@ impl Store {
         self.commit_change(transaction, &change).await
     }
 
-    /// Writes a pass that phones must fetch once more, and the steps that tell them, in place of the step that asked whether
-    /// they must. Nothing happened to the pass, so its history has no event of it.
-    pub async fn show(
-        &self,
-        before: &StoredPass,
-        after: &Pass,
-        asked: &IntentKey,
-        then: &[Intent],
-    ) -> Result<Written, Fault> {
+    /// Writes a pass that phones must fetch once more, with the steps that tell them. Nothing happened to the pass, so its
+    /// history has no event of it.
+    pub async fn show(&self, before: &StoredPass, after: &Pass, then: &[Intent]) -> Result<Written, Fault> {
         let mut transaction = Transaction::default();
         transaction.put_pass(before, after)?;
-        transaction.delete(&asked.to_key(), Condition::none())?;
         transaction.put_intents(then)?;
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => Written::Done,
@@ -465,31 +459,22 @@ impl Store {
         waited: Option<SignedDuration>,
         then: &[Intent],
         now: Timestamp,
-    ) -> Result<(), Fault> {
-        let mut before = before.clone();
-        for _ in 0..ATTEMPTS {
-            if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
-                return Ok(());
-            }
-            let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
-            let mut transaction = Transaction::default();
-            transaction.put_pass(&before, &pass)?;
-            transaction.put_event(&pass.identity, &Event::new(EventKind::Fetched, now, pass.version))?;
-            if let Some(waited) = waited {
-                transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
-            }
-            transaction.put_intents(then)?;
-            if let Outcome::Committed = self.commit(transaction).await? {
-                return Ok(());
-            }
-            // Somebody changed the pass meanwhile. If it shows something newer, that waits to be fetched, and this note is
-            // worth nothing. If it looks as before, it would be listed and pushed again to phones that have it.
-            match self.pass_and_campaign(&pass.identity).await? {
-                Some((stored, _)) if stored.pass.shown == fetched.version => before = stored,
-                Some(_) | None => return Ok(()),
-            }
+    ) -> Result<Noted, Fault> {
+        if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+            return Ok(Noted::Before);
         }
-        Ok(())
+        let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
+        let mut transaction = Transaction::default();
+        transaction.put_pass(before, &pass)?;
+        transaction.put_event(&pass.identity, &Event::new(EventKind::Fetched, now, pass.version))?;
+        if let Some(waited) = waited {
+            transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
+        }
+        transaction.put_intents(then)?;
+        Ok(match self.commit(transaction).await? {
+            Outcome::Committed => Noted::Done,
+            Outcome::Refused(_) => Noted::Changed,
+        })
     }
 
     /// A pass's history in the order of time, from `after` on (a place this method returned).

@@ -128,10 +128,18 @@ impl Store {
         self.registered(transaction).await
     }
 
-    /// Replaces the push token of a device that is registered. If its registration ended meanwhile, nothing is written: what
-    /// comes back has to be counted, and let in, like any other.
-    pub async fn register_again(&self, pass: &Pass, registration: &Registration) -> Result<Written, Fault> {
-        let transaction = self.registering(pass, registration, Condition::holds("attribute_exists(pk)"))?;
+    /// Replaces the push token of a device that is registered, on the condition that it is as it was read. If its registration
+    /// ended meanwhile, nothing is written: what comes back has to be counted, and let in, like any other. Nor if it was
+    /// replaced: a call that was given up brings no token that the device has no more.
+    pub async fn register_again(
+        &self,
+        pass: &Pass,
+        known: &Registration,
+        registration: &Registration,
+    ) -> Result<Written, Fault> {
+        let read = number(known.registered_at.as_millisecond());
+        let unchanged = Condition::holds("registered = :read").with(":read", read);
+        let transaction = self.registering(pass, registration, unchanged)?;
         self.registered(transaction).await
     }
 

@@ -86,6 +86,11 @@ pub struct NewWebhook {
 }
 
 impl StoredWebhook {
+    /// That it is still the one read.
+    fn is_as_read(&self) -> Condition {
+        Condition::holds("generation = :read").with(":read", number(self.generation))
+    }
+
     /// A new one, not stored yet.
     pub fn new(new: NewWebhook, now: Timestamp) -> StoredWebhook {
         StoredWebhook {
@@ -344,12 +349,13 @@ impl Store {
         after: &StoredWebhook,
         recorded: Option<&crate::idempotency::Recorded>,
     ) -> Result<WebhookWritten, Fault> {
-        let generation = before.map_or(0, |before| before.generation);
-        let condition = match before {
-            None => Condition::absent(),
-            Some(_) => Condition::holds("generation = :read").with(":read", number(generation)),
+        // One that is put anew after a deletion does not begin where its predecessor did: a slow call about that one must not
+        // find its condition.
+        let (generation, condition) = match before {
+            None => (u64::try_from(after.created_at.as_millisecond()).unwrap_or_default(), Condition::absent()),
+            Some(before) => (before.generation + 1, before.is_as_read()),
         };
-        let item = StoredWebhook { generation: generation + 1, ..after.clone() };
+        let item = StoredWebhook { generation, ..after.clone() };
         let mut transaction = Transaction::default();
         transaction.put(&webhook_key(&after.merchant_id, &after.webhook_id), &item, condition)?;
         if let Some(recorded) = recorded {
@@ -361,11 +367,14 @@ impl Store {
         })
     }
 
-    /// Ends a webhook.
-    pub async fn delete_webhook(&self, merchant_id: &str, webhook_id: &str) -> Result<(), Fault> {
+    /// Ends a webhook, on the condition that it is still the one read.
+    pub async fn delete_webhook(&self, before: &StoredWebhook) -> Result<WebhookWritten, Fault> {
         let mut transaction = Transaction::default();
-        transaction.delete(&webhook_key(merchant_id, webhook_id), Condition::none())?;
-        self.commit(transaction).await.map(|_| ())
+        transaction.delete(&webhook_key(&before.merchant_id, &before.webhook_id), before.is_as_read())?;
+        Ok(match self.commit(transaction).await? {
+            Outcome::Committed => WebhookWritten::Done,
+            Outcome::Refused(_) => WebhookWritten::Changed,
+        })
     }
 
     /// How far a webhook was told of a pass; none: not at all.
