@@ -9,7 +9,7 @@ use platform::{
     App, Audience, Fault, Function, Handler,
     http::{self as answer, Failure, header_text},
     phone,
-    store::{ATTEMPTS, Intent, Noted, Step, StoredPass, Written},
+    store::{ATTEMPTS, Intent, Step, StoredPass, Written},
     telemetry::{self, Unit},
     webhooks,
 };
@@ -65,20 +65,19 @@ async fn note(
     waited: Option<SignedDuration>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let fetched = sent.pass.effective_version(campaign);
-    if sent.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+    if sent.pass.is_fetched(campaign) {
         return Ok(());
     }
+    let fetched = sent.pass.effective_version(campaign);
     let then: Vec<_> = webhooks::news(app, &sent.pass, now).await?.into_iter().collect();
     let mut stored = sent.clone();
     for _ in 0..ATTEMPTS {
         match app.store.note_fetched(&stored, fetched, waited, &then, now).await? {
-            Noted::Done => {
+            Written::Done => {
                 app.queues.send_after_commit(&then, now).await;
                 return Ok(());
             }
-            Noted::Before => return Ok(()),
-            Noted::Changed => {}
+            Written::Changed | Written::AnsweredBefore => {}
         }
         // Somebody changed the pass meanwhile. If it shows something newer, that waits to be fetched, and this note is
         // worth nothing. If it looks as before, it would be listed and pushed again to phones that have it.
@@ -96,6 +95,8 @@ async fn note(
                 app.queues.send_after_commit(&then, now).await;
                 return Ok(());
             }
+        } else if stored.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
+            return Ok(());
         }
     }
     Ok(())

@@ -317,14 +317,8 @@ async fn issue(app: &App, batch: &Batch, ready: &[Ready]) -> Result<Vec<(usize, 
             for (first, group) in groups {
                 let passes: Vec<_> = group.iter().map(Ready::new_issue).collect();
                 let in_lane = Lane { batch, number: lane };
-                match app.store.issue_several(&passes, in_lane, first_shard + lane).await? {
-                    Some(issued) => {
-                        let issued = issued.into_iter().enumerate();
-                        ended.extend(issued.map(|(place, issued)| (first + place, Some(issued))));
-                    }
-                    // What some of them may have become before that, their marks tell.
-                    None => ended.extend((0..passes.len()).map(|place| (first + place, None))),
-                }
+                let issued = app.store.issue_several(&passes, in_lane, first_shard + lane).await?;
+                ended.extend(issued.into_iter().enumerate().map(|(place, issued)| (first + place, issued)));
             }
             Ok::<_, Fault>(ended)
         }

@@ -92,7 +92,7 @@ pub use keys::{Caller, KeyDigest, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, 
 pub use links::{Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
 pub use passes::{
-    Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, Noted, StoredPass, Written, history_from,
+    Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, StoredPass, Written, history_from,
 };
 pub use redemptions::{Reversal, StoredRedemption};
 pub use registrations::{Departure, OnDevice, RegisteredPass, Registration};

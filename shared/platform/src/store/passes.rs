@@ -141,17 +141,6 @@ pub enum Written {
     AnsweredBefore,
 }
 
-/// How the noting of a fetch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noted {
-    /// It is noted.
-    Done,
-    /// It was before.
-    Before,
-    /// Somebody changed the pass meanwhile.
-    Changed,
-}
-
 /// What is written together with a pass's next state, all or nothing.
 #[derive(Default)]
 pub struct Change<'a> {
@@ -365,19 +354,19 @@ impl Store {
     }
 
     /// Makes several passes with as few transactions as their conditions allow, [`ISSUED_AT_ONCE`] at most, no two of
-    /// one name or barcode; says of each how it ended, or nothing of any when the lane was stopped. Callers that work side by
-    /// side count in different places, `shard`, and so never wait for each other.
+    /// one name or barcode; says of each how it ended, and nothing of those that were left when the lane was stopped. Callers
+    /// that work side by side count in different places, `shard`, and so never wait for each other.
     pub async fn issue_several(
         &self,
         passes: &[NewIssue<'_>],
         lane: Lane<'_>,
         shard: usize,
-    ) -> Result<Option<Vec<Issued>>, Fault> {
+    ) -> Result<Vec<Option<Issued>>, Fault> {
         let mut ended: Vec<Option<Issued>> = passes.iter().map(|_| None).collect();
         loop {
             let mut open: Vec<usize> = (0..passes.len()).filter(|index| ended[*index].is_none()).collect();
             if open.is_empty() {
-                return Ok(Some(ended.into_iter().flatten().collect()));
+                return Ok(ended);
             }
             let (mut transaction, mut places) = (Transaction::default(), Vec::with_capacity(open.len()));
             transaction.check(&stop_key(lane), Condition::absent())?;
@@ -394,7 +383,7 @@ impl Store {
             transaction.tally_issued(&counted, Some(shard))?;
             match self.commit(transaction).await? {
                 Outcome::Committed => open.iter().for_each(|index| ended[*index] = Some(Issued::New)),
-                Outcome::Refused(refused) if refused.contains(&0) => return Ok(None),
+                Outcome::Refused(refused) if refused.contains(&0) => return Ok(ended),
                 Outcome::Refused(refused) => {
                     for (index, place) in open.iter().zip(places) {
                         if is_named(&refused, place) {
@@ -430,15 +419,12 @@ impl Store {
     }
 
     /// Writes a pass that phones must fetch once more, with the steps that tell them. Nothing happened to the pass, so its
-    /// history has no event of it.
+    /// history has no event of it. [`Store::change`] would do it too, for doors that may write more than a phone's.
     pub async fn show(&self, before: &StoredPass, after: &Pass, then: &[Intent]) -> Result<Written, Fault> {
         let mut transaction = Transaction::default();
         transaction.put_pass(before, after)?;
         transaction.put_intents(then)?;
-        Ok(match self.commit(transaction).await? {
-            Outcome::Committed => Written::Done,
-            Outcome::Refused(_) => Written::Changed,
-        })
+        self.commit_change(transaction, &Change::default()).await
     }
 
     /// Commits a transaction that begins with this change.
@@ -450,8 +436,8 @@ impl Store {
         })
     }
 
-    /// Notes that a phone fetched this effective version, `waited` after it was made, the first time one does. Everyone
-    /// after the first costs nothing: the pass as read says so already.
+    /// Notes that a phone fetched this effective version, `waited` after it was made. For the first that does: of everyone
+    /// after it the pass as read says so already ([`Pass::is_fetched`]).
     pub async fn note_fetched(
         &self,
         before: &StoredPass,
@@ -459,10 +445,7 @@ impl Store {
         waited: Option<SignedDuration>,
         then: &[Intent],
         now: Timestamp,
-    ) -> Result<Noted, Fault> {
-        if before.pass.fetched.is_some_and(|earlier| earlier >= fetched) {
-            return Ok(Noted::Before);
-        }
+    ) -> Result<Written, Fault> {
         let pass = Pass { fetched: Some(fetched), ..before.pass.clone() };
         let mut transaction = Transaction::default();
         transaction.put_pass(before, &pass)?;
@@ -471,10 +454,7 @@ impl Store {
             transaction.tally_fetched(&pass.merchant_id, &pass.campaign_id, waited)?;
         }
         transaction.put_intents(then)?;
-        Ok(match self.commit(transaction).await? {
-            Outcome::Committed => Noted::Done,
-            Outcome::Refused(_) => Noted::Changed,
-        })
+        self.commit_change(transaction, &Change::default()).await
     }
 
     /// A pass's history in the order of time, from `after` on (a place this method returned).

@@ -361,6 +361,10 @@ impl Store {
         if let Some(recorded) = recorded {
             transaction.put_recorded(recorded)?;
         }
+        self.webhook_written(transaction).await
+    }
+
+    async fn webhook_written(&self, transaction: Transaction) -> Result<WebhookWritten, Fault> {
         Ok(match self.commit(transaction).await? {
             Outcome::Committed => WebhookWritten::Done,
             Outcome::Refused(_) => WebhookWritten::Changed,
@@ -371,10 +375,7 @@ impl Store {
     pub async fn delete_webhook(&self, before: &StoredWebhook) -> Result<WebhookWritten, Fault> {
         let mut transaction = Transaction::default();
         transaction.delete(&webhook_key(&before.merchant_id, &before.webhook_id), before.is_as_read())?;
-        Ok(match self.commit(transaction).await? {
-            Outcome::Committed => WebhookWritten::Done,
-            Outcome::Refused(_) => WebhookWritten::Changed,
-        })
+        self.webhook_written(transaction).await
     }
 
     /// How far a webhook was told of a pass; none: not at all.
@@ -402,10 +403,7 @@ impl Store {
             let item = DeadLetterItem { v: 1, expires_at: (now + DEAD_LETTER_KEPT).as_second(), letter: text };
             transaction.put(&key, &item, Condition::none())?;
         }
-        Ok(match self.commit(transaction).await? {
-            Outcome::Committed => WebhookWritten::Done,
-            Outcome::Refused(_) => WebhookWritten::Changed,
-        })
+        self.webhook_written(transaction).await
     }
 
     /// A page of a pass's history with the keys of its events.
@@ -494,10 +492,7 @@ impl Store {
         let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, &identity);
         transaction.delete(&key, Condition::none())?;
         transaction.put_intents(then)?;
-        Ok(match self.commit(transaction).await? {
-            Outcome::Committed => WebhookWritten::Done,
-            Outcome::Refused(_) => WebhookWritten::Changed,
-        })
+        self.webhook_written(transaction).await
     }
 }
 
