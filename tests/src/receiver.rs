@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::world::PATIENCE;
@@ -50,6 +51,8 @@ pub enum Reply {
     Endless,
     /// Nothing at all: the connection stays open.
     Silence,
+    /// 200, as soon as this is notified.
+    When(Arc<Notify>),
 }
 
 #[derive(Debug)]
@@ -146,6 +149,10 @@ async fn serve(mut socket: TcpStream, shared: Arc<Mutex<Shared>>) {
         Reply::Silence => {
             tokio::time::sleep(PATIENCE * 3).await;
             return;
+        }
+        Reply::When(released) => {
+            released.notified().await;
+            head(200, "Content-Length: 0\r\n")
         }
     };
     let _ = socket.write_all(answer.as_bytes()).await;

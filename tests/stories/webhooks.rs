@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use passkit::identifiers::PassIdentity;
@@ -13,6 +14,7 @@ use platform::store::{Along, Intent};
 use platform::webhooks::telling;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -283,6 +285,38 @@ async fn what_a_worker_that_died_was_to_tell_is_told() {
     world.pass_time(Duration::from_secs(60)).await;
     let received = receiver.wait_for(2).await;
     assert_eq!(types(&received), ["pass.issued", "pass.redeemed"]);
+    world.end().await;
+}
+
+/// A worker that is in the midst of telling goes on with the webhook as it is put meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_is_changed_while_it_is_told_is_told_there_and_of_that() {
+    let world = world().await;
+    let (old, new) = (Receiver::start().await, Receiver::start().await);
+    webhook(&world, "shop", &old, &json!(["pass.issued", "pass.updated"])).await;
+    let office = world.back_office();
+    let answers = Arc::new(Notify::new());
+    old.answer_next([Reply::When(Arc::clone(&answers))]);
+    let pass = office.issue("Ada").await;
+    old.wait_for(1).await;
+    office.patch_holder(&pass, json!({ "name": "Ada L." })).await.expect(200);
+    let changed = json!({ "url": new.url("/"), "events": ["pass.issued", "pass.updated", "pass.voided"] });
+    put(&office, "shop", &changed).await.expect(200);
+    office.void(&pass).await.expect(200);
+    answers.notify_one();
+    assert_eq!(types(&new.wait_for(2).await), ["pass.updated", "pass.voided"]);
+    // Nor does it go on when the webhook is deleted.
+    let another = office.issue("Eve").await;
+    new.wait_for(3).await;
+    new.answer_next([Reply::When(Arc::clone(&answers))]);
+    office.patch_holder(&another, json!({ "name": "Eve L." })).await.expect(200);
+    new.wait_for(4).await;
+    office.void(&another).await.expect(200);
+    Answer::to(office.request(Method::DELETE, "/webhooks/shop")).await.expect(204);
+    answers.notify_one();
+    let no_intent = |intents: &Vec<Intent>| intents.is_empty();
+    world.until("nobody tells any more", || world.intents(), no_intent).await;
+    assert_eq!((old.received().len(), new.received().len()), (1, 4));
     world.end().await;
 }
 

@@ -3,7 +3,7 @@
 //! One worker at a time tells one webhook of one pass: it holds a lease. Whoever comes meanwhile leaves a mark and goes;
 //! the holder looks once more before it lets go; if it dies, its own intent brings another when the lease has ended. A try
 //! that fails leaves an intent for the next, and nothing later of the pass is told before; another pass, and another
-//! webhook, do not wait.
+//! webhook, do not wait. Before each event the webhook is read again: it may have been changed or deleted since.
 
 use std::time::Duration;
 
@@ -44,9 +44,10 @@ const QUIET_FOR_SLOW: u32 = 3;
 pub async fn spread(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     let Step::Webhooks { merchant_id, identity } = &intent.step else { return Ok(()) };
     let webhooks = app.store.webhooks(merchant_id).await?;
-    if let [only] = webhooks.as_slice() {
-        return tell(app, intent, only, identity, now).await;
-    }
+    let webhooks = match <[_; 1]>::try_from(webhooks) {
+        Ok([only]) => return tell(app, intent, only, identity, now).await,
+        Err(webhooks) => webhooks,
+    };
     let each = webhooks.iter().map(|webhook| Intent::new(now, step(webhook, identity), now));
     let then: Vec<Intent> = each.collect::<Result<_, Fault>>()?;
     app.store.progress(intent, IntentProgress::Done, None, &then).await?;
@@ -58,7 +59,7 @@ pub async fn spread(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fa
 pub async fn one(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fault> {
     let Step::Webhook { merchant_id, webhook_id, identity } = &intent.step else { return Ok(()) };
     match app.store.webhook(merchant_id, webhook_id).await? {
-        Some(webhook) => tell(app, intent, &webhook, identity, now).await,
+        Some(webhook) => tell(app, intent, webhook, identity, now).await,
         None => app.store.done(intent).await,
     }
 }
@@ -73,7 +74,7 @@ pub fn step(webhook: &StoredWebhook, identity: &PassIdentity) -> Step {
 struct Held<'a> {
     app: &'a App,
     intent: &'a Intent,
-    webhook: &'a StoredWebhook,
+    webhook: StoredWebhook,
     identity: &'a PassIdentity,
     telling: Telling,
     lease: (String, i64),
@@ -91,7 +92,7 @@ enum Holds {
 async fn tell(
     app: &App,
     intent: &Intent,
-    webhook: &StoredWebhook,
+    webhook: StoredWebhook,
     identity: &PassIdentity,
     now: Timestamp,
 ) -> Result<(), Fault> {
@@ -101,7 +102,7 @@ async fn tell(
     let Some(mut held) = take(app, intent, webhook, identity, now).await? else { return Ok(()) };
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < ROUND {
-        match next(&held).await? {
+        match next(&mut held).await? {
             Next::Nothing(seen) => {
                 if let Some(seen) = seen {
                     held.telling.pass_over(seen);
@@ -116,11 +117,11 @@ async fn tell(
             Next::Event(key, event, kind) => {
                 let attempt = held.telling.attempts + 1;
                 let at = now + begun.elapsed();
-                let delivery = deliver(app, webhook, &stored.pass, (&key, &event, kind), attempt, at).await?;
+                let delivery = deliver(app, &held.webhook, &stored.pass, (&key, &event, kind), attempt, at).await?;
                 if delivery.outcome == DELIVERED {
                     held.telling.tell(&key, event.at);
                     held.telling.succeeds();
-                    note(app, webhook, &delivery).await;
+                    note(app, &held.webhook, &delivery).await;
                     if held.write(&[], None, Release::Keep).await? == Holds::No {
                         return Ok(());
                     }
@@ -131,7 +132,7 @@ async fn tell(
         }
     }
     // There is more to tell than one round can: another message.
-    let then = [Intent::new(now, step(webhook, identity), now)?];
+    let then = [Intent::new(now, step(&held.webhook, identity), now)?];
     held.let_go(&then, None).await?;
     app.queues.send_after_commit(&then, now).await;
     Ok(())
@@ -145,7 +146,7 @@ const DEAD: &str = "dead";
 async fn take<'a>(
     app: &'a App,
     intent: &'a Intent,
-    webhook: &'a StoredWebhook,
+    webhook: StoredWebhook,
     identity: &'a PassIdentity,
     now: Timestamp,
 ) -> Result<Option<Held<'a>>, Fault> {
@@ -169,7 +170,7 @@ async fn take<'a>(
             }
             let poked = Telling { poked: true, ..telling };
             let along = Along { done, ..Along::default() };
-            match app.store.put_telling(webhook, identity, (before.as_ref(), &poked), along).await? {
+            match app.store.put_telling(&webhook, identity, (before.as_ref(), &poked), along).await? {
                 WebhookWritten::Done => return Ok(None),
                 WebhookWritten::Changed => continue,
             }
@@ -182,10 +183,10 @@ async fn take<'a>(
         let quiet = app.webhooks.quiet_until(&webhook.merchant_id, &webhook.webhook_id);
         if let Some(until) = quiet.filter(|until| now < *until) {
             let due = until + SignedDuration::from_millis(i64::from(random::below(10_000)?));
-            let then = [Intent::new(due, step(webhook, identity), now)?];
+            let then = [Intent::new(due, step(&webhook, identity), now)?];
             let waiting = Telling { retry_at: Some(due.as_millisecond()), lease: None, held_for: None, ..telling };
             let along = Along { done, then: &then, ..Along::default() };
-            match app.store.put_telling(webhook, identity, (before.as_ref(), &waiting), along).await? {
+            match app.store.put_telling(&webhook, identity, (before.as_ref(), &waiting), along).await? {
                 WebhookWritten::Done => {
                     app.queues.send_after_commit(&then, now).await;
                     return Ok(None);
@@ -197,7 +198,7 @@ async fn take<'a>(
         let held_for = Some(intent.key.clone());
         let taken = Telling { lease: Some(lease.clone()), held_for, poked: false, retry_at: None, ..telling };
         let along = Along::default();
-        if app.store.put_telling(webhook, identity, (before.as_ref(), &taken), along).await? == WebhookWritten::Done {
+        if app.store.put_telling(&webhook, identity, (before.as_ref(), &taken), along).await? == WebhookWritten::Done {
             let stored = app.store.telling(identity, &webhook.webhook_id).await?;
             let stored = stored.filter(|stored| stored.lease.as_ref() == Some(&lease));
             let Some(telling) = stored else { continue };
@@ -258,7 +259,7 @@ impl Held<'_> {
     }
 
     async fn put(&self, before: &Telling, after: &Telling, along: Along<'_>) -> Result<WebhookWritten, Fault> {
-        self.app.store.put_telling(self.webhook, self.identity, (Some(before), after), along).await
+        self.app.store.put_telling(&self.webhook, self.identity, (Some(before), after), along).await
     }
 }
 
@@ -270,8 +271,19 @@ enum Next {
     Nothing(Option<Timestamp>),
 }
 
-async fn next(held: &Held<'_>) -> Result<Next, Fault> {
-    first_untold(held.app, held.webhook, held.identity, &held.telling).await
+/// What is to be told next, to the webhook as it is now: the same, one that was put since at another address or for other
+/// events, or none any more.
+async fn next(held: &mut Held<'_>) -> Result<Next, Fault> {
+    loop {
+        let next = first_untold(held.app, &held.webhook, held.identity, &held.telling).await?;
+        // Read after the history: an event that was looked at and passed over was not wanted when it happened.
+        let StoredWebhook { merchant_id, webhook_id, .. } = &held.webhook;
+        match held.app.store.webhook(merchant_id, webhook_id).await? {
+            None => return Ok(Next::Nothing(None)),
+            Some(present) if present == held.webhook => return Ok(next),
+            Some(present) => held.webhook = present,
+        }
+    }
 }
 
 async fn first_untold(
@@ -314,35 +326,35 @@ pub async fn all_told(app: &App, pass: &Pass) -> Result<bool, Fault> {
 /// After a try that failed: another later, or, when they have failed for too long, none, and what there is to tell is
 /// given up until somebody replays it.
 async fn failed(mut held: Held<'_>, mut delivery: Delivery, event: &Event, now: Timestamp) -> Result<(), Fault> {
-    let (app, webhook) = (held.app, held.webhook);
+    let app = held.app;
     let since = held.telling.failing_since.unwrap_or(now.as_millisecond());
     let give_up = i64::try_from(app.config.webhook_give_up.as_millis()).unwrap_or(i64::MAX);
     if now.as_millisecond().saturating_sub(since) >= give_up {
         delivery.outcome = DEAD.to_owned();
-        note(app, webhook, &delivery).await;
+        note(app, &held.webhook, &delivery).await;
         let PassIdentity { pass_type_identifier, serial_number } = held.identity.clone();
         // What was given up before and not replayed is told again with it.
-        let earlier = app.store.dead_letter(webhook, held.identity).await?.map(|letter| letter.first);
+        let earlier = app.store.dead_letter(&held.webhook, held.identity).await?.map(|letter| letter.first);
         let first = earlier.into_iter().fold(event.at.as_millisecond(), i64::min);
         let letter = DeadLetter { pass_type_identifier, serial_number, first };
-        while let Next::Event(key, event, _) = next(&held).await? {
+        while let Next::Event(key, event, _) = next(&mut held).await? {
             held.telling.tell(&key, event.at);
         }
         held.telling.succeeds();
         // Somebody may have come meanwhile with something that is not to be given up.
-        let then = [Intent::new(now, step(webhook, held.identity), now)?];
+        let then = [Intent::new(now, step(&held.webhook, held.identity), now)?];
         held.let_go(&then, Some((&letter, now))).await?;
         app.queues.send_after_commit(&then, now).await;
         return Ok(());
     }
-    note(app, webhook, &delivery).await;
+    note(app, &held.webhook, &delivery).await;
     let wait = WAITS.get(held.telling.attempts as usize).or(WAITS.last()).copied().unwrap_or(0);
     let jitter = i64::from(random::below(wait * 250)?);
     let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + jitter);
     held.telling.attempts = held.telling.attempts.saturating_add(1);
     held.telling.failing_since = Some(since);
     held.telling.retry_at = Some(due.as_millisecond());
-    let then = [Intent::new(due, step(webhook, held.identity), now)?];
+    let then = [Intent::new(due, step(&held.webhook, held.identity), now)?];
     held.let_go(&then, None).await?;
     app.queues.send_after_commit(&then, now).await;
     Ok(())
