@@ -42,6 +42,26 @@ impl Bucket {
         response
     }
 
+    /// The names of all objects.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// `ListObjectsV2` by a prefix: all of them on one page, in the order of their names.
+    pub(crate) fn list(&self, bucket: &str, prefix: &str) -> Response<Bytes> {
+        let begins = format!("/{bucket}/");
+        let names = self.paths().into_iter().filter_map(|path| path.strip_prefix(&begins).map(str::to_owned));
+        let names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+        let contents: String =
+            names.iter().map(|name| format!("<Contents><Key>{name}</Key><Size>1</Size></Contents>")).collect();
+        let count = names.len();
+        let body = format!(
+            "<?xml version=\"1.0\"?><ListBucketResult><KeyCount>{count}</KeyCount><IsTruncated>false</IsTruncated>\
+             {contents}</ListBucketResult>"
+        );
+        Response::new(Bytes::from(body))
+    }
+
     /// DELETE.
     pub(crate) fn delete(&self, path: &str) -> Response<Bytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);

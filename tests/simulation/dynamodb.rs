@@ -140,6 +140,21 @@ pub(crate) fn intents(database: &Database, table: &str) -> Vec<(i64, String)> {
     all
 }
 
+/// Every item of the table.
+pub(crate) fn all(database: &Database, table: &str) -> Vec<Value> {
+    let (mut items, mut request) = (Vec::new(), json!({ "TableName": table }));
+    loop {
+        let (_, page) = run(&request.to_string(), |request| database.scan(request));
+        let mut page: Value = serde_json::from_str(&page).unwrap();
+        items.extend(page["Items"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        let next = page["LastEvaluatedKey"].take();
+        if next.is_null() {
+            return items;
+        }
+        request["ExclusiveStartKey"] = next;
+    }
+}
+
 /// How many devices are registered for a pass, by its items `DEVICE#…`.
 pub(crate) fn registrations(database: &Database, table: &str, serial: &str) -> usize {
     let query = json!({ "TableName": table, "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",

@@ -23,6 +23,7 @@ pub(crate) enum Invariant {
     ReadsStrongly,
     ToldInOrder,
     RowsAnsweredOnce,
+    Forgotten,
 }
 
 impl Invariant {
@@ -83,6 +84,11 @@ impl Invariant {
             Invariant::RowsAnsweredOnce => (
                 "each row of a batch is answered once, and makes the pass that it was answered, or none",
                 "docs/decisions/0014",
+            ),
+            Invariant::Forgotten => (
+                "an erased pass is unknown to its merchant at once, void on the phones that carry it, and then nowhere; its serial \
+                 number is never another's",
+                "docs/decisions/0016",
             ),
             Invariant::Tenancy => {
                 ("what is another merchant's is unknown, and cannot be changed", "contract 4; design 7")

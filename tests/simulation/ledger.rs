@@ -72,6 +72,16 @@ pub(crate) struct Ledger {
     /// The phones that ever had a pass, by its serial number.
     carriers: BTreeMap<String, BTreeSet<String>>,
     pub(crate) issued: Vec<IssuedPass>,
+    /// Paths of downloads whose link somebody began to replace or to revoke.
+    pub(crate) dying_links: BTreeSet<String>,
+    /// Paths of downloads that are dead, and when that was answered.
+    dead_links: BTreeMap<String, Instant>,
+    /// Passes that somebody began to erase.
+    pub(crate) to_be_erased: BTreeSet<String>,
+    /// When it was first answered that a pass is erased.
+    pub(crate) erased: BTreeMap<String, Instant>,
+    /// Phones that asked about a pass that is being erased, and were not answered.
+    pub(crate) unheard: BTreeSet<String>,
     pub(crate) batches: Vec<Ordered>,
     /// First answers by idempotency key.
     answers: BTreeMap<String, (u16, Value)>,
@@ -186,6 +196,38 @@ impl Ledger {
     /// Whether a pass was ever on more phones than one.
     pub(crate) fn is_shared(&self, serial: &str) -> bool {
         self.carriers.get(serial).is_some_and(|phones| phones.len() > 1)
+    }
+
+    /// The link of a pass is dead, and this one, if any, has taken its place.
+    pub(crate) fn is_relinked(&mut self, serial: &str, download: Option<&str>) {
+        for pass in self.issued.iter_mut().filter(|pass| pass.serial == serial) {
+            if download != Some(&pass.download) {
+                self.dead_links.entry(pass.download.clone()).or_insert_with(Instant::now);
+            }
+            if let Some(download) = download {
+                download.clone_into(&mut pass.download);
+            }
+        }
+    }
+
+    /// When it was answered that a link is dead.
+    pub(crate) fn link_died_at(&self, download: &str) -> Option<Instant> {
+        self.dead_links.get(download).copied()
+    }
+
+    /// Where a pass is downloaded, as far as is known.
+    pub(crate) fn download(&self, serial: &str) -> Option<String> {
+        self.issued.iter().find(|pass| pass.serial == serial).map(|pass| pass.download.clone())
+    }
+
+    /// Links that open nothing.
+    pub(crate) fn dead_links(&self) -> Vec<String> {
+        self.dead_links.keys().cloned().collect()
+    }
+
+    /// Whether a phone's call is about a pass that is being erased, or was.
+    pub(crate) fn is_to_be_erased(&self, path: &str) -> bool {
+        path.rsplit('/').next().is_some_and(|serial| self.to_be_erased.contains(serial))
     }
 
     /// A redemption with this barcode was answered. Says so if another one counted with it.

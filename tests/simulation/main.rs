@@ -14,6 +14,7 @@ mod apns;
 mod bucket;
 mod dice;
 mod dynamodb;
+mod forgetting;
 mod invariants;
 mod invocation;
 mod ledger;

@@ -12,6 +12,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use passloop_tests::back_office::PASS_TYPE;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::invariants::Invariant;
 use crate::wallet::Package;
@@ -216,7 +217,11 @@ impl Phone {
     pub(crate) async fn add(self: &Arc<Phone>, serial: &str, download: &str) {
         let mut contents = self.contents.lock().await;
         let request = request(Method::GET, download, &[], None);
+        let begun = Instant::now();
         let Some(answer) = self.persist("download", request, &[200]).await else { return };
+        if self.world().ledger().link_died_at(download).is_some_and(|died| died < begun) {
+            self.world().breaks(Invariant::NoLostWrite, format!("a dead link of {serial} opened: {download}"));
+        }
         match Package::open(answer.body()) {
             Ok(package) => self.install(&mut contents, serial, package).await,
             Err(problem) => self.complains(&format!("Received invalid pass data ({problem})")),

@@ -14,6 +14,7 @@ use platform::store::{Caller, KeyMade, NewKey, create_table};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::forgetting::{self, Known};
 use crate::invariants::Invariant;
 use crate::neighbour::Neighbour;
 use crate::phone::{Contents, Kind, Phone};
@@ -69,6 +70,9 @@ pub(crate) async fn play(seed: u64, doors: &'static Doors, identities: PathBuf) 
     }
     if world.broken().is_none() {
         truth::check(&world, &scenario.shop, &scenario.phones, replayed > 0).await;
+    }
+    if world.broken().is_none() && seed % 3 == 1 {
+        scenario.somebody_is_forgotten().await;
     }
     let leak = world.logs.leak(world.ledger().secrets());
     if let Some((secret, line)) = leak {
@@ -164,7 +168,7 @@ impl Scenario {
         let phone = Arc::clone(&self.phones[place]);
         let serial = pass.serial.clone();
         let later = tokio::time::sleep(after);
-        match dice.between(0, 107) {
+        match dice.between(0, 110) {
             0..30 => {
                 // What the phone shows at that moment, an old screenshot, or a customer who reads out a number.
                 let way = dice.between(0, 9);
@@ -282,6 +286,10 @@ impl Scenario {
                 shop.change_webhook().await;
             })),
             102 => world.listener.goes_or_comes_back(),
+            108..=110 => drop(doing.spawn(async move {
+                later.await;
+                shop.change_link(&serial).await;
+            })),
             103..106 => drop(doing.spawn(async move {
                 later.await;
                 shop.renumber(&serial).await;
@@ -331,7 +339,6 @@ impl Scenario {
             while !world.is_idle() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            sweep(world).await;
             let intents = dynamodb::intents(&world.database, TABLE);
             if intents.is_empty() && world.is_idle() {
                 return true;
@@ -341,6 +348,7 @@ impl Scenario {
             let wait = due.map_or(Duration::ZERO, |due| due.duration_since(world.now()).unsigned_abs());
             let is_due = due.is_none_or(|due| due <= world.now());
             tokio::time::sleep(if is_due { Duration::from_secs(61) } else { wait + Duration::from_secs(1) }).await;
+            sweep(world).await;
         }
         let left = dynamodb::intents(&world.database, TABLE);
         let waiting: Vec<usize> = Queue::ALL.iter().map(|queue| world.queue(*queue).len()).collect();
@@ -353,6 +361,63 @@ impl Scenario {
         self.world.apns.loses_one_each();
         self.shop.change_campaign().await;
         self.settle().await;
+    }
+
+    /// A customer's pass is erased while everybody still does something with it, in the weather of the seed. Phones have some
+    /// time; then nothing is left.
+    async fn somebody_is_forgotten(&self) {
+        let (world, dice) = (&self.world, &self.world.dice);
+        let issued = world.ledger().issued.clone();
+        if issued.is_empty() {
+            return;
+        }
+        let pass = dice.pick(&issued);
+        // A name that nobody else has.
+        self.shop.rename(&pass.serial).await;
+        self.drains().await;
+        let Some(known) = Known::read(world, pass, &self.phones).await else { return };
+        world.ledger().to_be_erased.insert(pass.serial.clone());
+        world.storms_again();
+        let span = *dice.pick(&[0, 100, 3_000, 60_000]);
+        let later = || tokio::time::sleep(Duration::from_millis(dice.between(0, span)));
+        let mut doing = JoinSet::new();
+        for number in 0..dice.between(3, 8) {
+            let (shop, known, later) = (Arc::clone(&self.shop), known.clone(), later());
+            let phone = Arc::clone(dice.pick(&self.phones));
+            let serial = pass.serial.clone();
+            match if number == 0 { 0 } else { dice.between(1, 8) } {
+                0 => drop(doing.spawn(async move {
+                    later.await;
+                    shop.erase(&serial).await;
+                })),
+                1 => drop(doing.spawn(async move {
+                    later.await;
+                    phone.pull(&serial).await;
+                })),
+                2 => drop(doing.spawn(async move {
+                    later.await;
+                    phone.rotate().await;
+                })),
+                3 => drop(doing.spawn(async move {
+                    later.await;
+                    phone.delete(&serial).await;
+                })),
+                4 => drop(doing.spawn(async move {
+                    later.await;
+                    phone.add_shared(&serial, known.package).await;
+                })),
+                _ => drop(doing.spawn(async move {
+                    later.await;
+                    shop.tries(&known).await;
+                })),
+            }
+        }
+        self.watch(doing).await;
+        world.clear_up();
+        self.phones_ask().await;
+        if self.drains().await {
+            forgetting::check(world, &self.shop, &self.phones, &known).await;
+        }
     }
 
     /// Who knows that they missed a push asks by themselves, as after a restart of the phone.

@@ -37,7 +37,8 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
         counted.extend(told.redemptions.iter().cloned());
         reversed.extend(told.reversed.iter().cloned());
         told.uses.iter().for_each(|used| spent.count(used.offer, &pass.customer));
-        let download = world.call(request(Method::GET, &pass.download, &[], None)).await;
+        let download = shop.download(&pass.serial).await;
+        let download = world.call(request(Method::GET, &download, &[], None)).await;
         match download.map(|answer| Package::open(answer.body())) {
             Some(Ok(package)) => {
                 content(world, &pass.serial, &package, &seen);
@@ -48,6 +49,13 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
                 rests.push((pass.clone(), told, package.barcode().map(str::to_owned)));
             }
             other => world.breaks(Invariant::NewestVersion, format!("no download of {}: {other:?}", pass.serial)),
+        }
+    }
+    let dead = world.ledger().dead_links();
+    for link in dead {
+        let answer = world.call(request(Method::GET, &link, &[], None)).await;
+        if answer.is_none_or(|answer| answer.status() != 404) {
+            world.breaks(Invariant::NoLostWrite, format!("a dead link opens: {link}"));
         }
     }
     let answered: BTreeSet<String> = world.ledger().redeemed.keys().cloned().collect();
@@ -187,7 +195,7 @@ async fn scan(world: &World, shop: &Shop, pass: &IssuedPass, told: &Story, shown
 }
 
 /// Invariant 1: manifests are equal, byte for byte.
-async fn shows(world: &World, phone: &Phone, serial: &str, newest: &Package) {
+pub(crate) async fn shows(world: &World, phone: &Phone, serial: &str, newest: &Package) {
     let contents = phone.contents.lock().await;
     let Some(carried) = contents.wallet.get(serial).filter(|carried| carried.is_registered) else { return };
     if carried.package.manifest != newest.manifest {

@@ -215,6 +215,12 @@ fn effect(world: &World, call: &Call) -> Response<Bytes> {
                 "DELETE" => return world.bucket.delete(path),
                 _ => {}
             }
+            let query = call.request.uri().query().unwrap_or_default();
+            if query.contains("list-type=2") {
+                let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default();
+                let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8().expect("a prefix");
+                return world.bucket.list(path.trim_matches('/'), &prefix);
+            }
             // Packages are a cache. A template is not: whoever cannot read it fails, for that reason, and more rarely. Rows of a
             // batch are read once, and S3 keeps what it took.
             let rarely = match path {

@@ -148,6 +148,12 @@ impl World {
         self.listener.comes_back();
     }
 
+    /// The weather is as it was at its worst.
+    pub(crate) fn storms_again(&self) {
+        self.note("weather", || "is bad again".to_owned());
+        *lock(&self.weather) = self.climate();
+    }
+
     /// What the weather was at its worst.
     pub(crate) fn climate(&self) -> Weather {
         lock(&self.climate).clone()

@@ -15,6 +15,7 @@ use platform::store::{Intent, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Found nowhere but where it was put.
 const NAME: &str = "Ada King, Countess of Lovelace";
@@ -216,6 +217,77 @@ async fn of_two_phones_the_one_that_fetched_and_left_takes_no_time_from_the_othe
     world.end().await;
 }
 
+/// A pass that is void already is void on the phones that heard of it: not on one that was off for all its pushes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_missed_the_void_hears_of_it_when_the_pass_is_erased() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer(NAME).await;
+    let settled = |intents: &Vec<Intent>| intents.is_empty();
+    let passes = || async {
+        world.pass_time(DAY).await;
+        world.intents().await
+    };
+    world.until("the first version is fetched", passes, settled).await;
+    office.void(&pass).await.expect(200);
+    world.until("its pushes are over", passes, settled).await;
+    let missed = world.apns().pushes().len();
+    erase(&office, &pass).await.expect(204);
+    let ask = || async { world.apns().pushes().len() };
+    world.until("it is pushed", ask, |pushes| *pushes > missed).await;
+    world.pass_time(DAY).await;
+    phone.pushed(PASS_TYPE).await;
+    assert_eq!(phone.pass(&pass.serial).pass["voided"], true);
+    phone.was_content();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fetched_the_void_before_and_left_takes_no_time_from_the_other() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut quick, mut slow) = on_two_phones(&world).await;
+    office.void(&pass).await.expect(200);
+    quick.hear(world.apns()).await;
+    assert_eq!(quick.pass(&pass.serial).pass["voided"], true);
+    quick.delete(&pass.serial).await;
+    erase(&office, &pass).await.expect(204);
+    for seconds in [60, 300, 1800] {
+        world.pass_time(Duration::from_secs(seconds)).await;
+        let now = world.now();
+        let due = || async { world.intents().await.into_iter().map(|intent| intent.due).collect::<Vec<_>>() };
+        world.until("it was looked at", due, |due| due.iter().all(|due| *due > now)).await;
+    }
+    slow.pushed(PASS_TYPE).await;
+    assert_eq!(slow.pass(&pass.serial).pass["voided"], true);
+    slow.was_content();
+    world.end().await;
+}
+
+/// The clerk's words may be about the customer: with the pass they are unknown at once (decision 0016).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_of_a_redemption_is_unknown_with_the_pass() {
+    let world = World::new().await;
+    let office = world.back_office();
+    let (pass, mut phone) = world.customer(NAME).await;
+    let used = world.till().redeem(&pass.barcode).await.expect(201).json();
+    let redemption = used["redemptionId"].as_str().unwrap().to_owned();
+    let reversal = json!({ "reason": format!("{NAME} sent it back") });
+    Answer::to(office.reversal(&redemption).json(&reversal)).await.expect(200);
+    phone.hear(world.apns()).await;
+    let barcode = office.get(&pass).await["barcode"].as_str().unwrap().to_owned();
+    let again = world.till().redeem(&barcode).await.expect(201).json();
+    // Its phone has not heard yet, so the pass is there, for nobody but the phone.
+    erase(&office, &pass).await.expect(204);
+    let known = Answer::to(office.request(Method::GET, &format!("/redemptions/{redemption}"))).await.expect(200);
+    assert!(!known.text().contains(NAME), "{}", known.text());
+    assert_eq!(known.json()["delivery"], Value::Null);
+    assert!(!office.reverse(&redemption).await.expect(200).text().contains(NAME));
+    let counted = again["redemptionId"].as_str().unwrap();
+    office.reverse(counted).await.problem(404, "unknown_pass");
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_to_a_later_request_under_the_same_key_stays() {
     let world = World::new().await;
@@ -227,6 +299,7 @@ async fn an_answer_to_a_later_request_under_the_same_key_stays() {
     let issue = async |name| Answer::to(order(name)).await.expect(201);
     let erased = async |pass: &Issued, so_many: u32| {
         erase(&office, pass).await.expect(204);
+        world.advance(MINUTE);
         let ask = || async {
             world.sweep().await;
             report(&world).await
@@ -259,7 +332,7 @@ async fn an_answer_to_a_later_request_under_the_same_key_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_carries_is_gone_at_once_and_a_crash_does_not_save_it() {
+async fn what_nobody_carries_is_gone_in_a_minute_and_a_crash_does_not_save_it() {
     let world = World::on_disk().await;
     let office = world.back_office();
     let pass = office.issue(NAME).await;
@@ -267,6 +340,7 @@ async fn what_nobody_carries_is_gone_at_once_and_a_crash_does_not_save_it() {
     erase(&office, &pass).await.expect(204);
     // Its queues are gone with it; the step is in the table.
     let world = world.restart().await;
+    world.advance(MINUTE);
     until_forgotten(&world, "the rest is done after the restart").await;
     world.advance(Duration::from_secs(180));
     until_forgotten(&world, "nothing came back").await;
@@ -403,8 +477,13 @@ async fn a_rule_that_comes_later_holds_for_passes_that_are_there() {
     world.until("it was looked at, too early", ask, |due| due.iter().all(|due| *due > now)).await;
     assert_eq!(status(&office, &pass).await, 200);
     world.advance(DAY * 2);
-    until_forgotten(&world, "the campaign is over").await;
-    assert_eq!(status(&office, &pass).await, 404);
+    let ask = || async {
+        world.sweep().await;
+        status(&office, &pass).await
+    };
+    world.until("the campaign is over", ask, |status| *status == 404).await;
+    world.advance(MINUTE);
+    until_forgotten(&world, "nothing is left").await;
     // And a campaign that keeps its passes again, keeps them.
     campaign["retentionDays"] = Value::Null;
     campaign["offers"].as_array_mut().unwrap().truncate(1);

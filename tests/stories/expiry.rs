@@ -8,6 +8,7 @@ use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{CAMPAIGN, Issued, two_offers};
 use passloop_tests::template_folder::TemplateFolder;
 use passloop_tests::world::World;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -115,5 +116,31 @@ async fn an_offer_that_would_come_expired_does_not_come() {
     let answer = world.till().redeem(&pass.barcode).await.expect(201).json();
     assert_eq!(answer["nextOfferAt"], Value::Null);
     assert_eq!(world.back_office().get(&pass).await["state"], "finished");
+    world.end().await;
+}
+
+/// What a scheduled update says of the end goes with it; an offer that comes later is not over by that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_goes_again_keeps_no_later_offer_away() {
+    let mut campaign = two_offers();
+    campaign["nextOfferAfterSeconds"] = json!(3 * 3600);
+    let world = World::with_campaign(&campaign).await;
+    let office = world.back_office();
+    let pass = office.issue("Ada").await;
+    let until = world.now() + HOUR * 2;
+    let update = json!({ "target": { "campaignId": CAMPAIGN }, "at": date(world.now() + HOUR), "until": date(until),
+        "overlay": { "set": { "expirationDate": date(until) } } });
+    Answer::to(office.request(Method::POST, "/updates").json(&update)).await.expect(201);
+    world.pass_time(Duration::from_secs(3600)).await;
+    let ask = || async { office.get(&pass).await["expiresAt"].clone() };
+    world.until("the update is on", ask, |end| !end.is_null()).await;
+    let answer = world.till().redeem(&pass.barcode).await.expect(201).json();
+    assert!(answer["nextOfferAt"].is_string(), "{answer}");
+    world.pass_time(Duration::from_secs(3600)).await;
+    world.until("the update has gone", ask, Value::is_null).await;
+    world.pass_time(Duration::from_secs(2 * 3600)).await;
+    let ask = || async { office.get(&pass).await };
+    let pass = world.until("the next offer comes", ask, |pass| pass["state"] == "redeemable").await;
+    assert_eq!(pass["offer"]["offerId"], campaign["offers"][1]["offerId"]);
     world.end().await;
 }

@@ -253,6 +253,56 @@ async fn what_fails_for_too_long_is_given_up_and_can_be_replayed() {
     world.end().await;
 }
 
+/// Of a pass that is gone nothing can be told again, and nothing is left behind (decisions 0016, 0018).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_can_be_replayed_while_the_pass_is_there() {
+    let world =
+        World::with_variables(&[("WEBHOOKS_TO_THIS_MACHINE", "true"), ("WEBHOOK_GIVE_UP_SECONDS", "3600")]).await;
+    let receiver = Receiver::start().await;
+    webhook(&world, "shop", &receiver, &json!(["pass.issued", "pass.erased"])).await;
+    let office = world.back_office();
+    receiver.answer(Reply::Status(503));
+    let passes = [office.issue("Ada").await, office.issue("Eve").await];
+    receiver.wait_for(2).await;
+    let ask = || async {
+        world.pass_time(MINUTE * 5).await;
+        get(&office, "/shop").await.expect(200).json()["deadLetters"].clone()
+    };
+    // One has an hour of its telling over when its erasure begins, and gives up the erasure with all else.
+    for _ in 0..8 {
+        world.pass_time(MINUTE * 5).await;
+    }
+    let erase = async |pass: &Issued| {
+        let path = format!("/passes/{}/{}", pass.pass_type, pass.serial);
+        Answer::to(office.request(Method::DELETE, &path)).await.expect(204)
+    };
+    erase(&passes[0]).await;
+    world.until("both are given up", ask, |dead| *dead == 2).await;
+    receiver.answer(Reply::Status(200));
+    let told = receiver.received().len();
+    assert_eq!(
+        post(&office, "shop/replay", &json!({})).await.expect(200).json(),
+        json!({ "passes": 2, "more": false })
+    );
+    let received = receiver.wait_for(told + 3).await;
+    assert!(types(&received[told..]).contains(&"pass.erased".to_owned()), "{received:#?}");
+    // The other is given up, and gone when its time is over.
+    receiver.answer(Reply::Status(503));
+    erase(&passes[1]).await;
+    world.until("it is given up", ask, |dead| *dead == 1).await;
+    let report = || async {
+        world.pass_time(MINUTE * 30).await;
+        Answer::to(office.report(CAMPAIGN, "")).await.expect(200).json()["erased"].clone()
+    };
+    world.until("both are gone", report, |erased| *erased == 2).await;
+    assert_eq!(
+        post(&office, "shop/replay", &json!({})).await.expect(200).json(),
+        json!({ "passes": 0, "more": false })
+    );
+    assert_eq!(get(&office, "/shop").await.expect(200).json()["deadLetters"], 0);
+    world.end().await;
+}
+
 /// The sweep sends the intent again while the dead worker's lease holds: it must still be there when the lease has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_worker_that_died_was_to_tell_is_told() {
@@ -404,12 +454,28 @@ async fn a_secret_is_shown_once_and_rotates() {
     assert_eq!(tried["messageId"], received[0].header("webhook-id"));
     let both = [signature(&second, &received[0]), signature(&first, &received[0])].join(" ");
     assert_eq!(received[0].header("webhook-signature"), both);
+    // Whoever lost that answer rotates once more: the first, which their server has, signs for as long as was promised.
+    let third =
+        Answer::to(office.request(Method::POST, "/webhooks/shop/rotate").json(&json!({}))).await.expect(200).json();
+    let third = third["secret"].as_str().unwrap();
+    post(&office, "shop/test", &json!({})).await.expect(200);
+    let received = receiver.wait_for(2).await;
+    let all = [third, &second, &first].map(|secret| signature(secret, &received[1])).join(" ");
+    assert_eq!(received[1].header("webhook-signature"), all);
     world.advance(MINUTE * 60);
     receiver.answer_next([Reply::Status(418)]);
     let tried = post(&office, "shop/test", &json!({})).await.expect(200).json();
     assert_eq!((&tried["delivered"], &tried["status"]), (&json!(false), &json!(418)));
-    let received = receiver.wait_for(2).await;
-    assert_eq!(received[1].header("webhook-signature"), signature(&second, &received[1]));
+    let received = receiver.wait_for(3).await;
+    let both = [third, &second].map(|secret| signature(secret, &received[2])).join(" ");
+    assert_eq!(received[2].header("webhook-signature"), both);
+    // Unless none is to be kept.
+    let last =
+        Answer::to(office.request(Method::POST, "/webhooks/shop/rotate").json(&json!({ "keepSeconds": 0 }))).await;
+    post(&office, "shop/test", &json!({})).await.expect(200);
+    let received = receiver.wait_for(4).await;
+    let alone = signature(last.expect(200).json()["secret"].as_str().unwrap(), &received[3]);
+    assert_eq!(received[3].header("webhook-signature"), alone);
     world.end().await;
 }
 

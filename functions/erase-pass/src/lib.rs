@@ -34,7 +34,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             return Err(Refusal::UnknownPass.into());
         }
         match erasing::begin(app, &stored, &campaign.campaign, None, now).await? {
-            Written::Done => return Ok(answer::empty(StatusCode::NO_CONTENT)),
+            Written::Done => {
+                // The step that follows does it too; until then a repeated request would bring the holder back.
+                if let Err(fault) = erasing::forget_answers(app, &stored.pass).await {
+                    tracing::warn!(fault = fault.chain(), "what was answered is forgotten later");
+                }
+                return Ok(answer::empty(StatusCode::NO_CONTENT));
+            }
             Written::Changed | Written::AnsweredBefore => {}
         }
     }

@@ -63,10 +63,11 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         }
         None => app.store.dead_letters(merchant_id, &webhook_id, PASSES).await?,
     };
+    let mut passes = 0;
     for letter in &letters {
-        replay(app, &webhook, letter, now).await?;
+        passes += u32::from(replay(app, &webhook, letter, now).await?);
     }
-    let told = json!({ "passes": letters.len(), "more": more });
+    let told = json!({ "passes": passes, "more": more });
     if let Some(once) = &once
         && app.store.record(&once.recording(StatusCode::OK, &told, now)?).await? == Recording::AnsweredBefore
         && let Some(answer) = idempotency::earlier_answer(app, Some(once), now).await?
@@ -76,13 +77,18 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     Ok(answer::json(StatusCode::OK, &told))
 }
 
-async fn replay(app: &App, webhook: &StoredWebhook, letter: &DeadLetter, now: Timestamp) -> Result<(), Failure> {
+/// Whether there is something to be told: a pass that was erased is gone with its history.
+async fn replay(app: &App, webhook: &StoredWebhook, letter: &DeadLetter, now: Timestamp) -> Result<bool, Failure> {
     for _ in 0..ATTEMPTS {
+        if app.store.pass(&letter.identity()).await?.is_none() {
+            app.store.drop_dead_letter(webhook, letter).await?;
+            return Ok(false);
+        }
         let step: Step = telling::step(webhook, &letter.identity());
         let then = [Intent::new(now, step, now)?];
         if app.store.replay(webhook, letter, &then).await? == WebhookWritten::Done {
             app.queues.send_after_commit(&then, now).await;
-            return Ok(());
+            return Ok(true);
         }
     }
     Err(Failure::Busy)

@@ -1,4 +1,4 @@
-//! `POST /merchant/v1/webhooks/{webhookId}/rotate`: another secret, shown once; the one before signs too for a while.
+//! `POST /merchant/v1/webhooks/{webhookId}/rotate`: another secret, shown once; those before sign too for a while.
 
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +34,9 @@ fn read(request: &Request) -> Result<u32, Failure> {
     fields.done(Some(keep))
 }
 
+/// Secrets before the newest that deliveries are signed with, besides.
+const OLDER_SECRETS: usize = 3;
+
 /// The webhook with its new secret. A repetition under the same idempotency key is answered without, as for keys
 /// (`docs/decisions/0009`).
 async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<Body>, Failure> {
@@ -48,9 +51,13 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
         let before = app.store.webhook(&merchant.merchant_id, &webhook_id).await?;
         let before = before.ok_or(Failure::NotFound("webhook"))?;
         let mut secrets = vec![SigningSecret { secret: signature::new_secret()?, until: None }];
-        // Of those before, the last one; whoever rotates twice wants the first gone.
-        if let Some(last) = before.secrets.first().filter(|_| keep > 0) {
-            secrets.push(SigningSecret { until: Some(now + SignedDuration::from_secs(keep.into())), ..last.clone() });
+        // Those before, too, for as long as was promised of each: whoever lost the answer rotates once more, and their server still
+        // has the first.
+        if keep > 0 {
+            let until = |secret: &SigningSecret| secret.until.unwrap_or(now + SignedDuration::from_secs(keep.into()));
+            let older =
+                before.secrets.iter().map(|secret| SigningSecret { until: Some(until(secret)), ..secret.clone() });
+            secrets.extend(older.filter(|secret| secret.until > Some(now)).take(OLDER_SECRETS));
         }
         let after = before.signed_with(secrets, now);
         let unsecret = MadeWebhook::hiding(&after, now);

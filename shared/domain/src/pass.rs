@@ -23,6 +23,7 @@
 
 use jiff::Timestamp;
 use passkit::{
+    expiration,
     identifiers::{CampaignId, OfferId, PassIdentity},
     personalization::Personalization,
     secrets::{AuthenticationToken, Barcode},
@@ -329,7 +330,7 @@ impl Pass {
         let next_offer_at = now + campaign.next_offer_after();
         let state = if redemptions < offer.limit() {
             PassState::Redeemable
-        } else if self.offer_after(campaign, next_offer_at).is_some() {
+        } else if self.may_follow(campaign, next_offer_at) {
             PassState::Redeemed { next_offer_at }
         } else {
             PassState::Finished
@@ -413,7 +414,7 @@ impl Pass {
 
     /// Whether the scheduled updates of this pass alone may show what its redemptions change.
     fn own_updates_vary(&self) -> bool {
-        self.active.iter().any(|update| update.overlay.has_placeholders())
+        self.active.iter().any(|update| update.overlay.may_show_use())
     }
 
     /// Applies the next offer that was promised for `due`.
@@ -448,6 +449,16 @@ impl Pass {
                 NextOffer::Finished(Box::new(Pass { state, ended_at, ..self.clone() }))
             }
         }
+    }
+
+    /// Whether an offer may follow at that time. An end that a scheduled update brought may be gone by then.
+    fn may_follow(&self, campaign: &Campaign, at: Timestamp) -> bool {
+        let mut updates = campaign.active.iter().chain(&self.active);
+        if !updates.any(|update| update.overlay.set.contains_key(expiration::KEY)) {
+            return self.offer_after(campaign, at).is_some();
+        }
+        let is_over = |offer: &Offer| offer.redeemable_until.is_some_and(|end| at >= end);
+        campaign.offer_after(&self.offer_id, self.offer_position, is_over).is_some()
     }
 
     /// The offer that would follow at that time.
@@ -526,7 +537,8 @@ impl Pass {
         if counts {
             pass.devices = Some(counted.saturating_add(1));
         }
-        if pass == *self { Admission::Admitted } else { Admission::AdmittedWith(Box::new(pass)) }
+        // A count that was wrong may be right by chance: it is written all the same, so that of two devices at once one waits.
+        if counts || pass != *self { Admission::AdmittedWith(Box::new(pass)) } else { Admission::Admitted }
     }
 
     /// The next version, with a date that no earlier one had.

@@ -14,6 +14,9 @@ use crate::{
 pub const MAXIMUM_RETENTION_DAYS: u32 = 3_653;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Passes that are kept for long are looked at this often all the same: an end may be put back, and what says when to look names
+/// the pass, also when that was erased by its merchant.
+const LOOKED_AT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl Campaign {
     /// How long a pass is kept after its end; `None`: until somebody erases it.
@@ -48,14 +51,14 @@ impl Pass {
     }
 
     /// When to look next whether it is to be erased: when its campaign wants that, and not later than the time for which
-    /// passes are kept from now, since whatever ends it meanwhile happens after now. So looking is never late, and nobody
-    /// who changes a pass needs to think of it. `None`: its campaign keeps passes.
+    /// passes are kept from now, since whatever ends it meanwhile happens after now; after 30 days in any case. So looking is
+    /// never late, and nobody who changes a pass needs to think of it. `None`: its campaign keeps passes.
     pub fn next_look(&self, campaign: &Campaign, now: Timestamp) -> Result<Option<Timestamp>, MissingOffer> {
         let Some(kept) = campaign.retention() else { return Ok(None) };
         // From the beginning of the hour, so that two chains of looks at one pass, should there ever be two, become one: the
         // intent of a look is named by its time, to the millisecond.
         let into_the_hour = SignedDuration::new(now.as_second().rem_euclid(3600), now.subsec_nanosecond());
-        let latest = (now - into_the_hour).checked_add(kept).unwrap_or(Timestamp::MAX);
+        let latest = (now - into_the_hour).checked_add(kept.min(LOOKED_AT)).unwrap_or(Timestamp::MAX);
         Ok(Some(self.erase_at(campaign)?.map_or(latest, |wanted| wanted.clamp(now, latest))))
     }
 

@@ -97,9 +97,11 @@ impl<'de> Deserialize<'de> for Change {
 }
 
 impl Overlay {
-    /// Whether something in it is filled in for each pass alone.
-    pub fn has_placeholders(&self) -> bool {
-        serde_json::to_string(self).is_ok_and(|written| written.contains("{{"))
+    /// Whether it may show what a redemption changes: the barcode, or how often the pass was or can be redeemed.
+    pub fn may_show_use(&self) -> bool {
+        // `offer.redemptions` is the beginning of `offer.redemptionsLeft` too.
+        let names = ["pass.barcode", "pass.remaining", "offer.redemptions"];
+        serde_json::to_string(self).is_ok_and(|written| names.iter().any(|name| written.contains(name)))
     }
 
     /// Changes `pass` and `images` (shown image to the template's image). Problems are reported below `prefix`.

@@ -14,13 +14,17 @@ use crate::{
         ATTEMPTS, Carriers, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass,
         Written,
     },
-    webhooks::{self, telling},
+    webhooks::{self, telling, telling::Told},
 };
 
 /// Seconds until it is looked whether phones know that a pass is void, and again; after the last, when their time is up.
 const LOOKS: [i64; 5] = [60, 300, 1800, 7200, 21_600];
-/// When it is looked again whether webhooks were told all.
-const UNTOLD: SignedDuration = SignedDuration::from_secs(20);
+/// When it is looked again whether webhooks were told all: at first soon, then more rarely, after a quarter of the time that it
+/// has taken. A server that is away for days must not have every pass that waits for it looked at every moment.
+const UNTOLD: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(20), SignedDuration::from_hours(1));
+/// A registration that was on its way when the erasure began is there by then: its door may take 20 seconds, and what is on its
+/// way then comes some seconds later.
+const ARRIVED: SignedDuration = SignedDuration::from_secs(60);
 /// When it is looked once more for what was written about a pass that is gone: a function lives for 90 seconds at most, so does the
 /// one that erases for 30, and what is on its way then comes some seconds later.
 const AGAIN: SignedDuration = SignedDuration::from_secs(300);
@@ -41,13 +45,20 @@ pub async fn begin(
     now: Timestamp,
 ) -> Result<Written, Fault> {
     let Some(pass) = stored.pass.begin_erasure(campaign, now) else { return Ok(Written::Done) };
-    let carriers = carriers(app, &pass.identity).await?;
+    let mut carriers = carriers(app, &pass.identity).await?;
     let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
+    let later = |wait: SignedDuration| move |from: Timestamp| from.checked_add(wait).unwrap_or(Timestamp::MAX);
+    // Who fetched a pass that was void before may have left since, and another be there that did not; unless that had its time.
+    let was_void = pass.shown == stored.pass.shown;
+    if was_void && carriers == Carriers::One && now < later(grace)(pass.shown_since(campaign)) {
+        carriers = Carriers::Several;
+    }
     // Also where nobody carries it: somebody may be about to.
-    let until = now.checked_add(grace).unwrap_or(Timestamp::MAX);
+    let until = later(grace.max(ARRIVED))(now);
     let step = Step::Erase { identity: pass.identity.clone(), until, looks: 0, carriers };
     let mut then = vec![Intent::new(now, step, now)?];
-    if pass.shown != stored.pass.shown {
+    // Also when it was void before: the pushes of that time may be over.
+    if !pass.is_fetched(campaign) {
         then.push(Intent::new(now, Step::push(&pass), now)?);
     }
     then.extend(webhooks::news(app, &pass, now).await?);
@@ -83,11 +94,20 @@ fn phones_wait(pass: &Pass, campaign: &Campaign, carriers: Carriers, at_most: Ca
     }
 }
 
-/// Whether a webhook is still to be told of the pass from its history. One that does not answer is given up in time.
+/// Whether a webhook is still to be told of the pass from its history, or what was given up of it can still be replayed. One that
+/// does not answer is given up in time.
 async fn webhooks_wait(app: &App, pass: &Pass, until: Timestamp, now: Timestamp) -> Result<bool, Fault> {
     let give_up = SignedDuration::try_from(app.config.webhook_give_up).unwrap_or(SignedDuration::MAX);
     let latest = until.checked_add(give_up).unwrap_or(Timestamp::MAX);
-    Ok(now < latest && !telling::all_told(app, pass).await?)
+    if now >= latest {
+        return Ok(false);
+    }
+    Ok(match telling::told(app, pass).await? {
+        Told::All => false,
+        Told::NotYet => true,
+        // It had its time for all but the last of it.
+        Told::GivenUp => pass.erasing_since.is_some_and(|since| now < since.checked_add(give_up).unwrap_or(latest)),
+    })
 }
 
 /// Erases what is left of a pass, unless its phones have time.
@@ -99,7 +119,9 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
     let pass = &stored.pass;
     let carriers = carriers(app, identity).await?;
     let at_most = carriers.max(*before);
-    let phones_wait = now < *until && phones_wait(pass, &campaign.campaign, carriers, at_most);
+    let age = pass.erasing_since.map_or(SignedDuration::MAX, |since| now.duration_since(since));
+    let may_arrive = age < ARRIVED;
+    let phones_wait = now < *until && (may_arrive || phones_wait(pass, &campaign.campaign, carriers, at_most));
     let answer = answer_from_now_on();
     let whose = Forgotten {
         identity,
@@ -107,14 +129,19 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         campaign_id: &pass.campaign_id,
         answer: (answer.0, &answer.1),
     };
-    if phones_wait || webhooks_wait(app, pass, *until, now).await? {
+    let webhooks_wait = !phones_wait && webhooks_wait(app, pass, *until, now).await?;
+    if phones_wait || webhooks_wait {
         // To its merchant the pass is unknown from the beginning, also by what was answered before.
         if app.store.forget_answers(whose).await? == Remains::More {
             return go_on(app, intent, now).await;
         }
-        let due = if phones_wait { next_look(now, *until, *looks) } else { now + UNTOLD };
+        let due = if phones_wait { next_look(now, *until, *looks) } else { now + (age / 4).clamp(UNTOLD.0, UNTOLD.1) };
         let step = Step::Erase { identity: identity.clone(), until: *until, looks: looks + 1, carriers: at_most };
-        let then = [Intent::new(due, step, now)?];
+        let mut then = vec![Intent::new(due, step, now)?];
+        if webhooks_wait {
+            // It may want since what it did not when it was told: then nobody is about to tell it.
+            then.extend(webhooks::news(app, pass, now).await?);
+        }
         app.store.progress(intent, IntentProgress::Done, None, &then).await?;
         app.queues.send_after_commit(&then, now).await;
         return Ok(());
@@ -141,6 +168,14 @@ pub async fn again(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
     }
     app.packages.forget(identity).await?;
     app.store.done(intent).await
+}
+
+/// Forgets at once what repeated requests would be told of the holder, as far as one round goes: the rest follows.
+pub async fn forget_answers(app: &App, pass: &Pass) -> Result<(), Fault> {
+    let answer = answer_from_now_on();
+    let Pass { identity, merchant_id, campaign_id, .. } = pass;
+    let whose = Forgotten { identity, merchant_id, campaign_id, answer: (answer.0, &answer.1) };
+    app.store.forget_answers(whose).await.map(|_| ())
 }
 
 /// Another round, in another message.

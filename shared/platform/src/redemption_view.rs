@@ -67,7 +67,8 @@ impl<'a> RedemptionView<'a> {
     }
 }
 
-/// The redemption that a path names, with its campaign, if it is the merchant's, and with its pass, unless that was erased.
+/// The redemption that a path names, with its campaign, if it is the merchant's, and with its pass, unless that was erased, or is
+/// being erased: then the clerk's words are unknown too, for they may be about the customer.
 pub async fn named(
     app: &App,
     merchant: &Merchant,
@@ -78,12 +79,14 @@ pub async fn named(
     if redemption_id.is_empty() || redemption_id.len() > ID_LIMIT {
         return Err(unknown());
     }
-    let redemption = app.store.redemption(&merchant.merchant_id, &redemption_id).await?.ok_or_else(unknown)?;
-    match app.store.pass_and_campaign(&redemption.identity).await? {
-        Some((pass, campaign)) => Ok((redemption, Some(pass), campaign)),
-        None => {
-            let campaign = app.store.campaign(&merchant.merchant_id, &redemption.campaign_id).await?;
-            Ok((redemption, None, campaign.ok_or_else(unknown)?))
-        }
+    let mut redemption = app.store.redemption(&merchant.merchant_id, &redemption_id).await?.ok_or_else(unknown)?;
+    let found = app.store.pass_and_campaign(&redemption.identity).await?;
+    if let Some((pass, campaign)) = found.filter(|(found, _)| found.pass.is_known_to(&merchant.merchant_id)) {
+        return Ok((redemption, Some(pass), campaign));
     }
+    if let Some(reversal) = &mut redemption.reversal {
+        reversal.reason = None;
+    }
+    let campaign = app.store.campaign(&merchant.merchant_id, &redemption.campaign_id).await?;
+    Ok((redemption, None, campaign.ok_or_else(unknown)?))
 }

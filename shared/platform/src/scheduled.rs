@@ -187,14 +187,15 @@ async fn composed(
     if wanted == Wanted::On {
         active.push(ActiveUpdate { update_id: update.update_id.clone(), overlay: update.overlay.clone() });
     }
-    if active.len() > MAXIMUM_ACTIVE_UPDATES {
+    // An end is never refused, whatever is left.
+    if wanted == Wanted::On && active.len() > MAXIMUM_ACTIVE_UPDATES {
         let message = format!("more than {MAXIMUM_ACTIVE_UPDATES} updates would be on at once");
         return Ok(Err(vec![Problem::new("/target", message)]));
     }
     if active == *current {
         return Ok(Ok(Composed::Same));
     }
-    if let Found::Pass(_) = found
+    if let (Wanted::On, Found::Pass(_)) = (wanted, found)
         && serde_json::to_vec(&active).map_or(true, |written| written.len() > PASS_UPDATES_BYTES)
     {
         let message =

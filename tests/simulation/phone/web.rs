@@ -164,12 +164,20 @@ impl Phone {
     pub(super) async fn persist(&self, task: &str, request: Request<Bytes>, good: &[u16]) -> Option<Response<Bytes>> {
         let world = self.world();
         for attempt in 0..ATTEMPTS {
-            if let Some(answer) = world.call(request.clone()).await {
+            let answer = world.call(request.clone()).await;
+            let is_to_be_erased = world.ledger().is_to_be_erased(request.uri().path());
+            if is_to_be_erased && answer.as_ref().is_none_or(|answer| answer.status().is_server_error()) {
+                world.ledger().unheard.insert(self.name.clone());
+            }
+            if let Some(answer) = answer {
                 let status = answer.status().as_u16();
                 if good.contains(&status) {
                     return Some(answer);
                 }
                 match status {
+                    401 if is_to_be_erased => return None,
+                    // Its merchant took the link back.
+                    404 if world.ledger().dying_links.contains(request.uri().path()) => return None,
                     401 => self.complains(&format!("{task}: Authentication failure")),
                     500.. => {}
                     _ => self.complains(&format!("{task}: Unexpected response code {status}")),

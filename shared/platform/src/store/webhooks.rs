@@ -476,7 +476,16 @@ impl Store {
         item.map(DeadLetterItem::into_letter).transpose()
     }
 
-    /// Begins the telling of a pass anew, from a moment on, and forgets that it was given up.
+    /// Forgets that a pass was given up which is gone.
+    pub async fn drop_dead_letter(&self, webhook: &StoredWebhook, letter: &DeadLetter) -> Result<(), Fault> {
+        let mut transaction = Transaction::default();
+        let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, &letter.identity());
+        transaction.delete(&key, Condition::none())?;
+        self.commit(transaction).await.map(|_| ())
+    }
+
+    /// Begins the telling of a pass anew, from a moment on, and forgets that it was given up. Of a pass that is gone nothing is
+    /// written.
     pub async fn replay(
         &self,
         webhook: &StoredWebhook,
@@ -489,6 +498,7 @@ impl Store {
             .map_err(|error| Fault::new("reading a dead letter's time", error))?;
         let mut transaction = Transaction::default();
         transaction.put_telling(&identity, &webhook.webhook_id, before.as_ref(), &Telling::from(from))?;
+        transaction.check(&items::pass_key(&identity), Condition::holds("attribute_exists(pk)"))?;
         let key = dead_letter_key(&webhook.merchant_id, &webhook.webhook_id, &identity);
         transaction.delete(&key, Condition::none())?;
         transaction.put_intents(then)?;

@@ -311,16 +311,31 @@ async fn first_untold(
     }
 }
 
-/// Whether every webhook of the merchant was told everything of a pass, or gave up.
-pub async fn all_told(app: &App, pass: &Pass) -> Result<bool, Fault> {
+/// What a merchant's webhooks were told of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Everything, all of them.
+    All,
+    /// Something was given up, which a replay could still tell.
+    GivenUp,
+    /// Something is still to be told.
+    NotYet,
+}
+
+/// Whether every webhook of the merchant was told everything of a pass.
+pub async fn told(app: &App, pass: &Pass) -> Result<Told, Fault> {
+    let mut told = Told::All;
     for webhook in app.store.webhooks(&pass.merchant_id).await? {
         let telling = app.store.telling(&pass.identity, &webhook.webhook_id).await?;
         let telling = telling.unwrap_or_else(|| Telling::from(webhook.active_from));
         if let Next::Event(..) = first_untold(app, &webhook, &pass.identity, &telling).await? {
-            return Ok(false);
+            return Ok(Told::NotYet);
+        }
+        if app.store.dead_letter(&webhook, &pass.identity).await?.is_some() {
+            told = Told::GivenUp;
         }
     }
-    Ok(true)
+    Ok(told)
 }
 
 /// After a try that failed: another later, or, when they have failed for too long, none, and what there is to tell is
