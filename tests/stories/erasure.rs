@@ -15,7 +15,7 @@ use platform::store::{Intent, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Found nowhere but where it was put.
 const NAME: &str = "Ada King, Countess of Lovelace";
@@ -252,6 +252,8 @@ async fn who_fetched_the_void_before_and_left_takes_no_time_from_the_other() {
     assert_eq!(quick.pass(&pass.serial).pass["voided"], true);
     quick.delete(&pass.serial).await;
     erase(&office, &pass).await.expect(204);
+    let is_waiting = |intent: &Intent| matches!(intent.step, Step::Erase { looks: 1, .. });
+    world.until("it is waited for", || world.intents(), |intents| intents.iter().any(is_waiting)).await;
     for seconds in [60, 300, 1800] {
         world.pass_time(Duration::from_secs(seconds)).await;
         let now = world.now();
@@ -299,7 +301,7 @@ async fn an_answer_to_a_later_request_under_the_same_key_stays() {
     let issue = async |name| Answer::to(order(name)).await.expect(201);
     let erased = async |pass: &Issued, so_many: u32| {
         erase(&office, pass).await.expect(204);
-        world.advance(MINUTE);
+        world.advance(HOUR);
         let ask = || async {
             world.sweep().await;
             report(&world).await
@@ -332,7 +334,7 @@ async fn an_answer_to_a_later_request_under_the_same_key_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_carries_is_gone_in_a_minute_and_a_crash_does_not_save_it() {
+async fn what_nobody_carries_is_gone_in_an_hour_and_a_crash_does_not_save_it() {
     let world = World::on_disk().await;
     let office = world.back_office();
     let pass = office.issue(NAME).await;
@@ -340,7 +342,7 @@ async fn what_nobody_carries_is_gone_in_a_minute_and_a_crash_does_not_save_it() 
     erase(&office, &pass).await.expect(204);
     // Its queues are gone with it; the step is in the table.
     let world = world.restart().await;
-    world.advance(MINUTE);
+    world.advance(HOUR);
     until_forgotten(&world, "the rest is done after the restart").await;
     world.advance(Duration::from_secs(180));
     until_forgotten(&world, "nothing came back").await;
@@ -482,7 +484,7 @@ async fn a_rule_that_comes_later_holds_for_passes_that_are_there() {
         status(&office, &pass).await
     };
     world.until("the campaign is over", ask, |status| *status == 404).await;
-    world.advance(MINUTE);
+    world.advance(HOUR);
     until_forgotten(&world, "nothing is left").await;
     // And a campaign that keeps its passes again, keeps them.
     campaign["retentionDays"] = Value::Null;

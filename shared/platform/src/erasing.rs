@@ -25,6 +25,9 @@ const UNTOLD: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(20),
 /// A registration that was on its way when the erasure began is there by then: its door may take 20 seconds, and what is on its
 /// way then comes some seconds later.
 const ARRIVED: SignedDuration = SignedDuration::from_secs(60);
+/// A phone that APNs called gone, since it has another token, and that registers again under another id, is there by then, after
+/// all its retries.
+const RETURNED: SignedDuration = SignedDuration::from_hours(1);
 /// When it is looked once more for what was written about a pass that is gone: a function lives for 90 seconds at most, so does the
 /// one that erases for 30, and what is on its way then comes some seconds later.
 const AGAIN: SignedDuration = SignedDuration::from_secs(300);
@@ -54,7 +57,7 @@ pub async fn begin(
         carriers = Carriers::Several;
     }
     // Also where nobody carries it: somebody may be about to.
-    let until = later(grace.max(ARRIVED))(now);
+    let until = later(grace.max(RETURNED))(now);
     let step = Step::Erase { identity: pass.identity.clone(), until, looks: 0, carriers };
     let mut then = vec![Intent::new(now, step, now)?];
     // Also when it was void before: the pushes of that time may be over.
@@ -86,10 +89,10 @@ async fn carriers(app: &App, identity: &PassIdentity) -> Result<Carriers, Fault>
 
 /// Whether a phone may still learn that the pass is void, when so many carry it and as many did at most. Phones do not say who
 /// they are when they fetch, so of several it is not known which did; nor of one that is left of several.
-fn phones_wait(pass: &Pass, campaign: &Campaign, carriers: Carriers, at_most: Carriers) -> bool {
-    match (carriers, at_most) {
-        (Carriers::None, _) => false,
-        (Carriers::One, Carriers::None | Carriers::One) => !pass.is_fetched(campaign),
+fn phones_wait(pass: &Pass, campaign: &Campaign, age: SignedDuration, carriers: (Carriers, Carriers)) -> bool {
+    match carriers {
+        (Carriers::None, _) => age < RETURNED,
+        (Carriers::One, Carriers::None | Carriers::One) => age < ARRIVED || !pass.is_fetched(campaign),
         (Carriers::One, Carriers::Several) | (Carriers::Several, _) => true,
     }
 }
@@ -120,8 +123,7 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
     let carriers = carriers(app, identity).await?;
     let at_most = carriers.max(*before);
     let age = pass.erasing_since.map_or(SignedDuration::MAX, |since| now.duration_since(since));
-    let may_arrive = age < ARRIVED;
-    let phones_wait = now < *until && (may_arrive || phones_wait(pass, &campaign.campaign, carriers, at_most));
+    let phones_wait = now < *until && phones_wait(pass, &campaign.campaign, age, (carriers, at_most));
     let answer = answer_from_now_on();
     let whose = Forgotten {
         identity,
@@ -135,7 +137,11 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
         if app.store.forget_answers(whose).await? == Remains::More {
             return go_on(app, intent, now).await;
         }
-        let due = if phones_wait { next_look(now, *until, *looks) } else { now + (age / 4).clamp(UNTOLD.0, UNTOLD.1) };
+        let due = match (phones_wait, carriers) {
+            (true, Carriers::None) => next_look(now, *until, *looks).min(now + (RETURNED - age).max(ARRIVED)),
+            (true, Carriers::One | Carriers::Several) => next_look(now, *until, *looks),
+            (false, _) => now + (age / 4).clamp(UNTOLD.0, UNTOLD.1),
+        };
         let step = Step::Erase { identity: identity.clone(), until: *until, looks: looks + 1, carriers: at_most };
         let mut then = vec![Intent::new(due, step, now)?];
         if webhooks_wait {
