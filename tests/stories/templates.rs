@@ -2,7 +2,7 @@
 
 use passloop_tests::answer::Answer;
 use passloop_tests::back_office::{CAMPAIGN, two_offers};
-use passloop_tests::template_folder::{TemplateFolder, plain_png};
+use passloop_tests::template_folder::{TemplateFolder, noisy_png, plain_png};
 use passloop_tests::world::World;
 use platform::store::{CampaignPut, Content, StoredTemplate};
 use reqwest::Method;
@@ -229,5 +229,23 @@ async fn a_version_that_did_not_see_a_new_campaign_is_not_written() {
     office.put_template("t", &changed).await.expect(201);
     let told = Answer::to(office.request(Method::GET, "/campaigns/late")).await.expect(200).json();
     assert_eq!(told["templateVersion"], 2);
+    world.end().await;
+}
+
+/// One image in every place that an overlay can put it is as many times its bytes: no phone would be sent that, and no function hold it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_in_many_places_counts_in_each() {
+    let world = World::new().await;
+    let office = world.back_office();
+    // 1.7 MB, which nothing compresses.
+    let large = noisy_png(750, 750);
+    let template = TemplateFolder::coupon().with("large.png", large);
+    office.put_template("large", &template).await.expect(201);
+    let mut campaign = two_offers();
+    campaign["templateId"] = json!("large");
+    campaign["redeemedOverlay"]["images"] = json!({ "strip": "large", "logo": "large" });
+    office.put_campaign("two-places", &campaign).await.expect(201);
+    campaign["redeemedOverlay"]["images"] = json!({ "strip": "large", "logo": "large", "icon": "large" });
+    office.put_campaign("three-places", &campaign).await.problem(422, "invalid");
     world.end().await;
 }

@@ -1,10 +1,10 @@
 //! `GET /merchant/v1/redemptions/{redemptionId}`: a redemption, whether it still counts, and when phones knew.
 
 use http::{Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lambda_http::{Body, Request};
 use platform::{
-    App, Audience, Function, Handler,
+    App, Audience, CLOCKS_APART, Function, Handler,
     http::{self as answer, Failure},
     keys::Role,
     redemption_view::{self, RedemptionView},
@@ -21,9 +21,6 @@ pub const FUNCTION: Function = Function {
     name: "get-redemption",
     handler: Handler::Http(Audience::Merchant, |app, request, now| Box::pin(handle(app, request, now))),
 };
-
-/// By how much the clocks of two functions may differ: what phones did is dated by others than the redemption is.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Serialize)]
 struct View<'a> {

@@ -11,7 +11,7 @@ use passkit::{
     web_service::UpdatablePasses,
 };
 use platform::{
-    App, Audience, Function, Handler,
+    App, Audience, CLOCKS_APART, Function, Handler,
     function::path_parameter,
     http::{self as answer, Failure},
     phone,
@@ -69,7 +69,8 @@ fn current<'a>(app: &App, registered: &'a RegisteredPass, now: Timestamp) -> Cur
     let effective_version = pass.effective_version(campaign);
     let fetched = is_fetched(registered);
     let age = now.duration_since(pass.shown_since(campaign));
-    let waited = age.unsigned_abs() >= app.config.relist_after && age.is_positive();
+    // A reminder that was sent after so long by another clock must not find that it is too early.
+    let waited = age.is_positive() && (age + CLOCKS_APART).unsigned_abs() >= app.config.relist_after;
     let listing = if !fetched && waited { Listing::Again } else { Listing::WhenChanged };
     Current { serial_number: &pass.identity.serial_number, effective_version, listing }
 }

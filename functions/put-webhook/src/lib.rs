@@ -78,6 +78,16 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             }
         };
         if app.store.put_webhook(before.as_ref(), &after, None).await? == WebhookWritten::Done {
+            // Several may have come at once, each of which saw room for one: then none of those that see it stays.
+            if before.is_none() {
+                let webhooks = app.store.webhooks(&merchant.merchant_id).await?;
+                if webhooks.len() > MAXIMUM_WEBHOOKS
+                    && let Some(made) = webhooks.iter().find(|made| made.webhook_id == after.webhook_id)
+                {
+                    app.store.delete_webhook(made).await?;
+                    return Err(Failure::TooManyWebhooks { limit: MAXIMUM_WEBHOOKS });
+                }
+            }
             return Ok(match before {
                 Some(_) => answer::json(StatusCode::OK, &MadeWebhook::hiding(&after, now)),
                 None => answer::json(StatusCode::CREATED, &MadeWebhook::showing(&after, now)),

@@ -73,7 +73,9 @@ async fn register(
     let counted = match (pass.devices, campaign.draft.maximum_devices) {
         // Nobody is turned away by a number alone: while the counting began, a device may have left uncounted.
         (Some(devices), Some(limit)) if devices < limit => devices,
-        (_, Some(_)) => u32::try_from(app.store.count_registrations(&pass.identity).await?).unwrap_or(u32::MAX),
+        (_, Some(limit)) => {
+            u32::try_from(app.store.count_registrations(&pass.identity, limit.into()).await?).unwrap_or(u32::MAX)
+        }
         (Some(devices), None) => devices,
         (None, None) => 0,
     };

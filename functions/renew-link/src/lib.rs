@@ -13,7 +13,7 @@ use platform::{
     links,
     merchant::{self, PassView},
     random,
-    store::{ATTEMPTS, Change, Counts, Event, EventKind, Written},
+    store::{ATTEMPTS, COUNTED_DEVICES, Change, Counts, Event, EventKind, Written},
 };
 
 /// The door.
@@ -43,7 +43,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
             return Err(Failure::Invalid(problems));
         }
         let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
-        let devices = app.store.count_registrations(&identity).await?;
+        let devices = app.store.count_registrations(&identity, COUNTED_DEVICES).await?;
         let pass = stored.pass.with_link(Some(Link { id: random::link()?, terms: terms.clone() }));
         let view = PassView::new(app, &pass, &campaign.campaign, Counts { devices, downloads: 0 }, now)?;
         let recorded = once.as_ref().map(|once| once.recording(StatusCode::CREATED, &view, now)).transpose()?;

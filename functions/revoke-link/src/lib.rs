@@ -8,7 +8,7 @@ use platform::{
     http::{self as answer, Failure},
     keys::Role,
     merchant::{self, PassView},
-    store::{ATTEMPTS, Change, Counts, Event, EventKind, Written},
+    store::{ATTEMPTS, COUNTED_DEVICES, Change, Counts, Event, EventKind, Written},
 };
 
 /// The door.
@@ -23,7 +23,7 @@ async fn handle(app: &App, request: Request, now: Timestamp) -> Result<Response<
     let identity = merchant::pass_identity(&request)?;
     for _ in 0..ATTEMPTS {
         let (stored, campaign) = merchant::pass(app, &merchant, &identity).await?;
-        let devices = app.store.count_registrations(&identity).await?;
+        let devices = app.store.count_registrations(&identity, COUNTED_DEVICES).await?;
         let pass = stored.pass.with_link(None);
         let view = PassView::new(app, &pass, &campaign.campaign, Counts { devices, downloads: 0 }, now)?;
         if stored.pass.link.is_none() {

@@ -118,7 +118,8 @@ impl Shard<'_> {
         let mut to_send = page.intents;
         to_send.retain(|intent| needs_message(intent, self.queues, now));
         // What could not be sent is not noted, so the next sweep tries again.
-        let sent = app.queues.send_after_commit(&to_send, now).await;
+        // A delay counts from when it is sent, and a sweep may have gone on for a while.
+        let sent = app.queues.send_after_commit(&to_send, now + self.begun.elapsed()).await;
         let noted = stream::iter(sent).map(|key| async move { app.store.note_sent(&key, now).await });
         noted.buffer_unordered(NOTES).try_collect::<()>().await
     }

@@ -58,7 +58,11 @@ impl Pass {
         // From the beginning of the hour, so that two chains of looks at one pass, should there ever be two, become one: the
         // intent of a look is named by its time, to the millisecond.
         let into_the_hour = SignedDuration::new(now.as_second().rem_euclid(3600), now.subsec_nanosecond());
+        // Less some part of an hour, by the pass: a hundred thousand that were issued at once are not looked at in one moment.
+        let serial = self.identity.serial_number.as_str();
+        let spread = serial.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 3600;
         let latest = (now - into_the_hour).checked_add(kept.min(LOOKED_AT)).unwrap_or(Timestamp::MAX);
+        let latest = (latest - SignedDuration::from_secs(spread.into())).max(now);
         Ok(Some(self.erase_at(campaign)?.map_or(latest, |wanted| wanted.clamp(now, latest))))
     }
 
@@ -74,7 +78,7 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
-    use passkit::secrets::Barcode;
+    use passkit::{identifiers::PassIdentity, secrets::Barcode};
     use serde_json::json;
 
     use super::*;
@@ -98,11 +102,12 @@ mod tests {
         let endless = campaign(Some(7), None);
         let pass = passes::pass(&endless, json!({}));
         assert_eq!(pass.next_look(&campaign(None, None), noon).unwrap(), None);
-        // No end in sight: whatever ends it from now on is a week away from its erasure.
-        assert_eq!(pass.next_look(&endless, noon).unwrap(), Some(week));
+        // No end in sight: whatever ends it from now on is a week away from its erasure. Some part of an hour less, this pass's own.
+        let nearly = Some(at("2026-11-30T11:16:18Z"));
+        assert_eq!(pass.next_look(&endless, noon).unwrap(), nearly);
         // It ends in two days, and is gone in nine; the look before that is one more.
         let ending = campaign(Some(7), Some("2026-11-25T12:00:00Z"));
-        assert_eq!(pass.next_look(&ending, noon).unwrap(), Some(week));
+        assert_eq!(pass.next_look(&ending, noon).unwrap(), nearly);
         assert_eq!(pass.next_look(&ending, week).unwrap(), Some(at("2026-12-02T12:00:00Z")));
         assert_eq!(pass.erase_at(&ending).unwrap(), Some(at("2026-12-02T12:00:00Z")));
         // Long over.
@@ -111,11 +116,26 @@ mod tests {
     }
 
     #[test]
+    fn passes_that_are_issued_at_once_are_not_looked_at_at_once() {
+        let endless = campaign(Some(7), None);
+        let pass = passes::pass(&endless, json!({}));
+        let looks = (1..=100).map(|number| {
+            let identity =
+                PassIdentity { serial_number: format!("S{number}").parse().unwrap(), ..pass.identity.clone() };
+            Pass { identity, ..pass.clone() }.next_look(&endless, at("2026-11-23T12:00:00Z")).unwrap().unwrap()
+        });
+        let looks: std::collections::BTreeSet<Timestamp> = looks.collect();
+        let week = at("2026-11-30T12:00:00Z");
+        let within = |look: &Timestamp| *look <= week && week.duration_since(*look) < SignedDuration::from_hours(1);
+        assert!(looks.len() == 100 && looks.iter().all(within), "{looks:?}");
+    }
+
+    #[test]
     fn two_chains_of_looks_in_one_hour_become_one() {
         let endless = campaign(Some(7), None);
         let pass = passes::pass(&endless, json!({}));
         let look = |now| pass.next_look(&endless, at(now)).unwrap();
-        assert_eq!(look("2026-11-23T12:00:00.123Z"), Some(at("2026-11-30T12:00:00Z")));
+        assert_eq!(look("2026-11-23T12:00:00.123Z"), Some(at("2026-11-30T11:16:18Z")));
         assert_eq!(look("2026-11-23T12:00:00.456Z"), look("2026-11-23T12:59:59.999999999Z"));
         assert_eq!(look("2026-11-23T12:00:00.123Z"), look("2026-11-23T12:00:00.456Z"));
     }

@@ -142,6 +142,14 @@ impl Look {
         if !files.keys().any(|path| ImageName::parse(path).is_some_and(|image| image.stem == "icon")) {
             problems.push(Problem::new("/icon.png", "is missing; a pass needs icon.png, icon@2x.png and icon@3x.png"));
         }
+        let bytes: usize = files.values().map(|file| file.bytes.len()).sum();
+        if bytes > Template::MAX_UNPACKED_BYTES {
+            let most = Template::MAX_UNPACKED_BYTES;
+            let message = format!(
+                "puts {bytes} bytes of images into a pass; at most {most}. One image counts in each of its places"
+            );
+            problems.push(Problem::new(at("/images"), message));
+        }
         let mut open_strings = Vec::new();
         for (directory, entries) in template.strings() {
             let path = format!("{directory}/pass.strings");

@@ -248,24 +248,50 @@ fn records(columns: &[String], bytes: &[u8], rest: Rest, most: usize) -> Rows {
         read.length = end;
         read.rows.push(if raw.len() > ROW_LIMIT {
             Err(too_long())
-        } else if end >= bytes.len() && is_cut(raw) {
-            Err(whole("ends within quotation marks: is one missing, or the end of the file?"))
         } else {
-            record_row(columns, &record)
+            quotes(raw).and_then(|()| record_row(columns, &record))
         });
     }
     read
 }
 
-/// Whether the last record ends in a cell that began with a quotation mark: what came after that was swallowed.
-fn is_cut(record: &[u8]) -> bool {
-    let quoted = record.starts_with(b"\"") || record.windows(2).any(|pair| pair == b",\"");
-    quoted && record.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+/// Whether the quotation marks of a record are as RFC 4180 has them. Where one is missing, the rows up to the next one are part of
+/// a cell, and the parser makes something of that.
+fn quotes(record: &[u8]) -> Result<(), Problems> {
+    enum Within {
+        Begin,
+        Plain,
+        Quoted,
+        /// After a quotation mark in a quoted cell: its end, or the first of two that mean one.
+        Closed,
+    }
+    let mut within = Within::Begin;
+    for byte in record {
+        within = match (within, byte) {
+            (Within::Begin | Within::Plain | Within::Closed, b',' | b'\r' | b'\n') => Within::Begin,
+            (Within::Begin | Within::Closed, b'"') => Within::Quoted,
+            (Within::Begin | Within::Plain, _) => Within::Plain,
+            (Within::Quoted, b'"') => Within::Closed,
+            (Within::Quoted, _) => Within::Quoted,
+            (Within::Closed, _) => {
+                let message = "has something after a closing quotation mark: is one missing before it? Within quotation marks it is written twice";
+                return Err(whole(message));
+            }
+        };
+    }
+    match within {
+        Within::Quoted => Err(whole("ends within quotation marks: is one missing, or the end of the file?")),
+        Within::Begin | Within::Plain | Within::Closed => Ok(()),
+    }
 }
 
 fn record_row(columns: &[String], record: &csv::ByteRecord) -> Row {
     if record.len() != columns.len() {
         return Err(whole(format!("has {} cells, and the header {}", record.len(), columns.len())));
+    }
+    // What a spreadsheet leaves of rows that were emptied.
+    if record.iter().all(<[u8]>::is_empty) {
+        return Err(whole("is empty"));
     }
     let (mut members, mut problems) = (Map::new(), Problems::new());
     for (name, cell) in columns.iter().zip(record) {

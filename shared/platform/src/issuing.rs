@@ -103,6 +103,10 @@ fn import(fields: &mut Fields) -> Option<Import> {
     {
         fields.wrong("barcode", format!("must have 1 to {BARCODE_LIMIT} characters"));
     }
+    // A till leaves them away, as what a scanner ends with.
+    if barcode.as_ref().is_some_and(|barcode| barcode.ends_with(['\r', '\n', '\t'])) {
+        fields.wrong("barcode", "must not end with a line end or a tab");
+    }
     let state = state.map(|state| state.parse().map_err(|error: domain::import::NoImportedState| error.to_string()));
     let state = match state {
         Some(Ok(state)) => Some(state),

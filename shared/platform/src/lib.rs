@@ -44,6 +44,9 @@ use std::error::Error;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How far the clocks of two machines, ours or another's, are taken to be apart.
+pub const CLOCKS_APART: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+
 /// We failed: something that should work did not. Logged once with its chain of causes, never shown to a caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{context}")]

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
@@ -30,6 +31,8 @@ use crate::{App, Config, Fault, app, config::AwsVariables, language::Language};
 /// Templates and looks kept in memory by one process. A look of a campaign with large images is under a megabyte, and a
 /// function has 256: beyond this the memory starts anew.
 const REMEMBERED: usize = 64;
+/// How long the cache is waited for, to be read and to be written: a phone has twenty seconds with the whole of it.
+const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The user metadata of an object that holds its CRC-32, eight hexadecimal digits.
 const CRC_METADATA: &str = "crc32";
 
@@ -101,11 +104,12 @@ impl Packages {
     pub async fn package(&self, app: &App, pass: &Pass, campaign: &Campaign, now: Timestamp) -> Result<Vec<u8>, Fault> {
         let identity = signing_identity(app, pass, now).await?;
         let name = package_object(app, pass, campaign, &identity);
-        match self.get(&name).await {
-            Ok(Some(package)) => return Ok(package),
-            Ok(None) => {}
-            // Without its cache the service is slower, not wrong.
-            Err(fault) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
+        // Without its cache the service is slower, not wrong.
+        match tokio::time::timeout(CACHE_TIMEOUT, self.get(&name)).await {
+            Ok(Ok(Some(package))) => return Ok(package),
+            Ok(Ok(None)) => {}
+            Ok(Err(fault)) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
+            Err(_elapsed) => tracing::warn!("the package cache did not answer in time"),
         }
         let look = self.look(pass, campaign).await?;
         let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
@@ -114,8 +118,11 @@ impl Packages {
         let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
         // Shared with the request, and ours alone again after it: nothing is copied.
         let package = Bytes::from(package);
-        if let Err(fault) = self.put(&name, "application/vnd.apple.pkpass", package.clone()).await {
-            tracing::warn!(fault = fault.chain(), "a package was not cached");
+        let put = self.put(&name, "application/vnd.apple.pkpass", package.clone());
+        match tokio::time::timeout(CACHE_TIMEOUT, put).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::warn!(fault = fault.chain(), "a package was not cached"),
+            Err(_elapsed) => tracing::warn!("a package was not cached in time"),
         }
         Ok(package.into())
     }

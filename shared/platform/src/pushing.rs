@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use passkit::{identifiers::DeviceLibraryIdentifier, web_service::ClientKind};
 
 use crate::{
-    App, Fault,
+    App, CLOCKS_APART, Fault,
     apns::{Push, PushOutcome},
     random,
     store::{Departure, Event, EventKind, Intent, Registration, Step},
@@ -33,8 +33,6 @@ const WAITS: [u32; 7] = [5, 60, 600, 2400, 7200, 43_200, 129_600];
 const REMINDERS: [u32; 2] = [7200, 43_200];
 /// The longest wait that an answer of APNs can ask for, in seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// How far APNs' clock and those of functions may be apart.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 /// The metric of pushes that are not tried again.
 const LOST: &str = "PushesLost";
 
@@ -137,6 +135,12 @@ impl Sent {
             (std::mem::take(&mut self.android.again), usual, None, false),
         ];
         let waiting = groups.into_iter().filter(|(group, ..)| !group.is_empty());
+        // One of them brings the reminder, which is to all devices.
+        let mut reminder = reminder;
+        let waiting = waiting.map(|(devices, wait, reminds, doubted)| {
+            let reminder = reminds.and_then(|_| reminder.take());
+            (devices, wait, reminder, doubted)
+        });
         let intents = waiting.map(|(devices, wait, reminder, doubted)| {
             let wait = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
             // Up to a quarter more, so that those refused together do not come back together.
@@ -158,7 +162,7 @@ impl Sent {
         reminder: u32,
         now: Timestamp,
     ) -> Result<Option<Intent>, Fault> {
-        if !self.again.is_empty() || (self.accepted == 0 && !told_before) {
+        if !self.again.is_empty() || (self.accepted + self.lost == 0 && !told_before) {
             return Ok(None);
         }
         let Some(due) = reminder_due(app, reminder, now) else { return Ok(None) };
@@ -181,6 +185,11 @@ impl Sent {
         self.again.clear();
     }
 }
+
+/// No push of this pass type can go out until somebody mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Stopped(String);
 
 /// What a 410 says of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +215,7 @@ fn verdict(registered_at: Timestamp, since: Option<Timestamp>, doubted: bool) ->
 /// Pushes to one page of devices that carry a pass, to iPhones and, where that is set, to WalletPasses side by side: the
 /// failures of the one are none of the other. `doubted`: APNs called them gone before, since about the time of their
 /// registration. One bad token never stops the others; a refusal of our certificate or topic stops everything and is a
-/// fault, so that the message comes back when it is mended.
+/// fault ([`Stopped`]), so that the step stays until that is mended.
 pub async fn push(
     app: &App,
     pass: &Pass,
@@ -281,8 +290,10 @@ async fn push_apple(
     if apple.is_empty() {
         return Ok(sent);
     }
-    let identity = app.identities.of(topic, now).await?;
-    let identity = identity.ok_or_else(|| Fault::contradiction(format!("no signing identity for {topic}")))?;
+    let Some(identity) = app.identities.of(topic, now).await? else {
+        telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
+        return Err(Fault::new("pushing", Stopped(format!("there is no signing identity for {topic}"))));
+    };
     let apns = app.apns()?;
     let expiration = now + KEPT_BY_APNS;
     let pushes = phones(apple).into_iter().map(|(registration, names)| {
@@ -329,9 +340,8 @@ async fn push_apple(
             }
             PushOutcome::Stop { reason } => {
                 telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
-                return Err(Fault::contradiction(format!(
-                    "APNs refuses our certificate or topic for {topic}: {reason}"
-                )));
+                let why = format!("APNs refuses our certificate or topic for {topic}: {reason}");
+                return Err(Fault::new("pushing", Stopped(why)));
             }
         };
         if ended {

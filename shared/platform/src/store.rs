@@ -68,6 +68,7 @@ mod webhooks;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::{
@@ -89,7 +90,7 @@ pub use erasure::{Forgotten, Remains};
 pub use idempotency::Recording;
 pub use intents::{CampaignRound, Carriers, DuePage, Intent, IntentKey, IntentProgress, SHARDS, Step, Worker};
 pub use keys::{Caller, KeyDigest, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, StoredKey};
-pub use links::{Counts, Download, FoundLink};
+pub use links::{COUNTED_DEVICES, Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
 pub use passes::{
     Change, Event, EventKind, FoundBarcode, ISSUED_AT_ONCE, Issued, NewIssue, StoredPass, Written, history_from,
@@ -104,7 +105,7 @@ pub use webhooks::{
     Along, DeadLetter, Delivery, MAXIMUM_WEBHOOKS, NewWebhook, SigningSecret, StoredWebhook, Telling, WebhookWritten,
 };
 
-use crate::{Fault, app, config::AwsVariables};
+use crate::{Fault, app, config::AwsVariables, random};
 
 /// A DynamoDB item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -215,10 +216,14 @@ impl Store {
     /// missing in the answer.
     async fn get_many(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, Fault> {
         const BATCH: usize = 100;
+        /// Answers without a single item, each after a longer wait, until it is a fault.
+        const IN_VAIN: u32 = 8;
         let mut found = HashMap::with_capacity(keys.len());
         for batch in keys.chunks(BATCH) {
             let mut wanted: Vec<Item> = batch.iter().map(Key::to_item).collect();
+            let mut in_vain = 0;
             while !wanted.is_empty() {
+                let before = wanted.len();
                 let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
                 let request = request.map_err(|error| fault("reading items", error))?;
                 let answer = self.client().batch_get_item().request_items(&self.table, request).send().await;
@@ -230,6 +235,15 @@ impl Store {
                 }
                 let mut rest = answer.unprocessed_keys.unwrap_or_default();
                 wanted = rest.remove(&self.table).map(|keys| keys.keys).unwrap_or_default();
+                if wanted.len() < before {
+                    continue;
+                }
+                if in_vain >= IN_VAIN {
+                    return Err(Fault::contradiction("items were not read: the table is throttled"));
+                }
+                let longest = 50_u32 << in_vain.min(5);
+                in_vain += 1;
+                tokio::time::sleep(Duration::from_millis(u64::from(random::below(longest)?) + 5)).await;
             }
         }
         Ok(found)

@@ -116,6 +116,7 @@ const SHARED_CALLS: &[SharedCall] = &[
         "spread",
         &[
             "store.webhooks",
+            "store.add_intents",
             "store.done",
             "store.progress",
             "store.pass",

@@ -35,6 +35,29 @@ fn a_file_that_ends_within_quotation_marks_is_told() {
     assert!(told[1].contains("quotation marks"), "{told:?}");
     let (_, rows) = csv("serialNumber,holder.name\nA-1,5\" pipe");
     assert_eq!(messages(&rows), ["good"]);
+    // Also where the row before ends as Windows ends lines.
+    let (_, rows) = csv("holder.name\r\n\"Ada\"\r\n\"Grace\r\nAlan\r\n");
+    let told = messages(&rows);
+    assert!(told.len() == 2 && told[0] == "good" && told[1].contains("quotation marks"), "{told:?}");
+}
+
+#[test]
+fn a_quotation_mark_that_is_missing_in_the_midst_is_told() {
+    for swallowed in ["A-2,\"Bob\nA-3,\"Grace\"\n", "A-2,\"Bob\nA-3,\"Gr\n", "A-2,\"Bob\"by\"\n"] {
+        let (_, rows) = csv(&format!("serialNumber,holder.name\nA-1,\"Ada\"\n{swallowed}A-4,Alan\n"));
+        let told = messages(&rows);
+        assert_eq!((told.len(), &*told[0], &*told[2]), (3, "good", "good"), "{swallowed}");
+        assert!(told[1].contains("quotation mark"), "{told:?}");
+    }
+    let (_, rows) = csv("serialNumber,holder.name\n\"A-1\",\"\"\nA-2,\"\"\"Ada\"\"\"\nA-3,\"\n\"\n");
+    assert_eq!(messages(&rows), ["good", "good", "good"]);
+}
+
+/// As a spreadsheet writes rows whose cells were emptied: no pass for nobody.
+#[test]
+fn a_row_of_empty_cells_is_told() {
+    let (_, rows) = csv("serialNumber,holder.name\nA-1,Ada\n,\n,\"\"\n\nA-2,\n");
+    assert_eq!(messages(&rows), ["good", " is empty", " is empty", "good"]);
 }
 
 #[test]

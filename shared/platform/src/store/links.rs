@@ -14,6 +14,9 @@ use super::{
 };
 use crate::Fault;
 
+/// Devices of a pass that are counted for whoever asks how many there are; beyond, some number from there on is told.
+pub const COUNTED_DEVICES: u64 = 10_000;
+
 /// A link that somebody opened.
 #[derive(Debug)]
 pub struct FoundLink {
@@ -109,7 +112,8 @@ impl Store {
             let Some(link) = &pass.link else { return Ok(0) };
             Ok(self.find_link(&link.id).await?.map_or(0, |found| found.downloads))
         };
-        let (devices, downloads) = tokio::try_join!(self.count_registrations(&pass.identity), downloads)?;
+        let (devices, downloads) =
+            tokio::try_join!(self.count_registrations(&pass.identity, COUNTED_DEVICES), downloads)?;
         Ok(Counts { devices, downloads })
     }
 }

@@ -236,8 +236,9 @@ impl Store {
         there.map(|item| read::<RegistrationItem>(item)?.into_registration()).collect()
     }
 
-    /// How many devices carry a pass.
-    pub async fn count_registrations(&self, identity: &PassIdentity) -> Result<u64, Fault> {
+    /// How many devices carry a pass. Where they are `at_most` or more, some number from there on: whoever has a pass can register
+    /// as many as they like, and nobody who asks shall wait for all of them.
+    pub async fn count_registrations(&self, identity: &PassIdentity, at_most: u64) -> Result<u64, Fault> {
         use aws_sdk_dynamodb::types::{AttributeValue::S, Select};
         let (mut count, mut start) = (0, None);
         loop {
@@ -255,7 +256,7 @@ impl Store {
                 .await
                 .map_err(|error| fault("counting devices", error))?;
             count += u64::try_from(answer.count).unwrap_or(0);
-            match answer.last_evaluated_key {
+            match answer.last_evaluated_key.filter(|_| count < at_most) {
                 Some(next) => start = Some(next),
                 None => return Ok(count),
             }

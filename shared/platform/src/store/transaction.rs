@@ -254,16 +254,18 @@ impl Store {
             if !refused.is_empty() {
                 return Ok(Outcome::Refused(refused));
             }
-            let passing = codes.iter().all(|code| {
-                matches!(*code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
-            });
-            if passing && transaction.conflict == Conflict::Tell {
+            let is_throttled = |code: &&str| matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded");
+            let throttled = codes.iter().any(is_throttled);
+            let passing =
+                codes.iter().all(|code| matches!(*code, "None" | "TransactionConflict") || is_throttled(&code));
+            // Of a conflict somebody may know a way around; the table that has enough to do is everybody's.
+            if passing && !throttled && transaction.conflict == Conflict::Tell {
                 return Ok(Outcome::Refused(Vec::new()));
             }
             if !passing || conflict >= CONFLICTS {
                 return Err(fault("writing a transaction", error));
             }
-            let longest = 10_u32 << conflict.min(5);
+            let longest = if throttled { 100_u32 } else { 10 } << conflict.min(5);
             tokio::time::sleep(Duration::from_millis(u64::from(random::below(longest)?) + 5)).await;
         }
         Err(Fault::contradiction("an endless loop ended"))

@@ -29,6 +29,11 @@ use crate::{
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// Deliveries of one round: with all of them as slow as can be, the round ends in time all the same.
 const ROUND: Duration = Duration::from_secs(45);
+/// Events, or looks, of one round: a pass to which something happens all the time does not keep a worker, and the messages beside its
+/// own, for longer than others.
+const TURNS: usize = 20;
+/// Intents written in one transaction, which holds a hundred writes.
+const FOLLOWING: usize = 90;
 /// For so long nobody else tells the same: a round, and the delivery that was begun at its end.
 const LEASE: SignedDuration = SignedDuration::from_secs(80);
 /// Waits before the next try, in seconds; the last one goes on.
@@ -49,8 +54,14 @@ pub async fn spread(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fa
         Err(webhooks) => webhooks,
     };
     let each = webhooks.iter().map(|webhook| Intent::new(now, step(webhook, identity), now));
-    let then: Vec<Intent> = each.collect::<Result<_, Fault>>()?;
+    let mut then: Vec<Intent> = each.collect::<Result<_, Fault>>()?;
+    // A merchant has ten; where they have more, since several came at once, they are many.
+    let some = then.split_off(then.len().min(FOLLOWING));
+    for some in some.chunks(FOLLOWING) {
+        app.store.add_intents(some).await?;
+    }
     app.store.progress(intent, IntentProgress::Done, None, &then).await?;
+    then.extend(some);
     app.queues.send_after_commit(&then, now).await;
     Ok(())
 }
@@ -101,7 +112,10 @@ async fn tell(
     };
     let Some(mut held) = take(app, intent, webhook, identity, now).await? else { return Ok(()) };
     let begun = tokio::time::Instant::now();
-    while begun.elapsed() < ROUND {
+    for _ in 0..TURNS {
+        if begun.elapsed() >= ROUND {
+            break;
+        }
         match next(&mut held).await? {
             Next::Nothing(seen) => {
                 if let Some(seen) = seen {
