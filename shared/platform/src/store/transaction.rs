@@ -257,7 +257,7 @@ impl Store {
             let is_throttled = |code: &&str| matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded");
             let throttled = codes.iter().any(is_throttled);
             let passing =
-                codes.iter().all(|code| matches!(*code, "None" | "TransactionConflict") || is_throttled(&code));
+                codes.iter().all(|code| matches!(*code, "None" | "TransactionConflict") || is_throttled(code));
             // Of a conflict somebody may know a way around; the table that has enough to do is everybody's.
             if passing && !throttled && transaction.conflict == Conflict::Tell {
                 return Ok(Outcome::Refused(Vec::new()));
