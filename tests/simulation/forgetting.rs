@@ -102,6 +102,9 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
     if told != usize::from(shop.tells_from().is_some()) {
         breaks(format!("the webhook was told {told} times that {serial} is erased"));
     }
+    if let Some(answered) = shop.gives_again(serial).await {
+        breaks(format!("{serial}, erased, was asked for once more and answered {answered}"));
+    }
     // Nobody else noticed.
     for other in others.iter().filter(|other| *other != serial) {
         let download = shop.download(other).await;

@@ -412,6 +412,14 @@ impl Shop {
         }
     }
 
+    /// A new customer is to have this serial number, which was another's. What is answered, unless that is a refusal.
+    pub(crate) async fn gives_again(&self, serial: &str) -> Option<String> {
+        let order = json!({ "campaignId": CAMPAIGN, "serialNumber": serial, "holder": { "name": "Eve" } });
+        let key = format!("again-{}", self.number());
+        let answered = self.ask(self.request(Method::POST, "/passes", Some(&key), Some(order.to_string()))).await;
+        answered.filter(|(status, _)| *status != 409).map(|(status, answer)| format!("{status} {answer}"))
+    }
+
     /// The pass is worth nothing from now on.
     pub(crate) async fn void(&self, serial: &str) {
         let key = format!("void-{}", self.number());
