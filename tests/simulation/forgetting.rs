@@ -3,12 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use http::Method;
-
 use crate::dynamodb;
 use crate::invariants::Invariant;
 use crate::ledger::IssuedPass;
-use crate::phone::{Phone, request};
+use crate::phone::Phone;
 use crate::shop::{Shop, link_of};
 use crate::truth;
 use crate::wallet::Package;
@@ -31,11 +29,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) async fn read(world: &Arc<World>, pass: &IssuedPass, phones: &[Arc<Phone>]) -> Option<Known> {
+    pub(crate) async fn read(world: &World, shop: &Shop, pass: &IssuedPass, phones: &[Arc<Phone>]) -> Option<Known> {
         let serial = pass.serial.clone();
+        let package = shop.newest(&serial).await.ok()?;
         let download = world.ledger().download(&serial)?;
-        let answer = world.call(request(Method::GET, &download, &[], None)).await?;
-        let package = Package::open(answer.body()).ok()?;
         let names = Arc::new(Mutex::new(vec![world.ledger().names.get(&serial)?.clone()]));
         let mut registered = Vec::new();
         for phone in phones {
@@ -65,7 +62,7 @@ impl Known {
 }
 
 /// When its phones' time is over and every step is done.
-pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>], known: &Known) {
+pub(crate) async fn check(world: &World, shop: &Shop, phones: &[Arc<Phone>], known: &Known) {
     let breaks = |seen: String| world.breaks(Invariant::Forgotten, seen);
     let serial = &known.serial;
     for item in dynamodb::all(&world.database, TABLE) {
@@ -107,14 +104,13 @@ pub(crate) async fn check(world: &Arc<World>, shop: &Shop, phones: &[Arc<Phone>]
     }
     // Nobody else noticed.
     for other in others.iter().filter(|other| *other != serial) {
-        let download = shop.download(other).await;
-        match world.call(request(Method::GET, &download, &[], None)).await.map(|answer| Package::open(answer.body())) {
-            Some(Ok(newest)) => {
+        match shop.newest(other).await {
+            Ok(newest) => {
                 for phone in phones {
                     truth::shows(world, phone, other, &newest).await;
                 }
             }
-            other => breaks(format!("another pass cannot be downloaded: {other:?}")),
+            Err(why) => breaks(format!("another pass, {other}, cannot be downloaded: {why}")),
         }
     }
 }

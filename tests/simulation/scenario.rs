@@ -375,7 +375,7 @@ impl Scenario {
         // A name that nobody else has.
         self.shop.rename(&pass.serial).await;
         self.drains().await;
-        let Some(known) = Known::read(world, pass, &self.phones).await else { return };
+        let Some(known) = Known::read(world, &self.shop, pass, &self.phones).await else { return };
         world.ledger().to_be_erased.insert(pass.serial.clone());
         world.storms_again();
         let span = *dice.pick(&[0, 100, 3_000, 60_000]);
@@ -385,32 +385,18 @@ impl Scenario {
             let (shop, known, later) = (Arc::clone(&self.shop), known.clone(), later());
             let phone = Arc::clone(dice.pick(&self.phones));
             let serial = pass.serial.clone();
-            match if number == 0 { 0 } else { dice.between(1, 8) } {
-                0 => drop(doing.spawn(async move {
-                    later.await;
-                    shop.erase(&serial).await;
-                })),
-                1 => drop(doing.spawn(async move {
-                    later.await;
-                    phone.pull(&serial).await;
-                })),
-                2 => drop(doing.spawn(async move {
-                    later.await;
-                    phone.rotate().await;
-                })),
-                3 => drop(doing.spawn(async move {
-                    later.await;
-                    phone.delete(&serial).await;
-                })),
-                4 => drop(doing.spawn(async move {
-                    later.await;
-                    phone.add_shared(&serial, known.package).await;
-                })),
-                _ => drop(doing.spawn(async move {
-                    later.await;
-                    shop.tries(&known).await;
-                })),
-            }
+            let what = if number == 0 { 0 } else { dice.between(1, 8) };
+            doing.spawn(async move {
+                later.await;
+                match what {
+                    0 => shop.erase(&serial).await,
+                    1 => phone.pull(&serial).await,
+                    2 => phone.rotate().await,
+                    3 => phone.delete(&serial).await,
+                    4 => phone.add_shared(&serial, known.package).await,
+                    _ => shop.tries(&known).await,
+                }
+            });
         }
         self.watch(doing).await;
         world.clear_up();

@@ -1,6 +1,8 @@
 //! The merchant: tills that repeat what was not answered, and a back office that changes its mind.
 
 mod batches;
+mod erasures;
+mod links;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,12 +15,13 @@ use passloop_tests::template_folder::{TemplateFolder, plain_png};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::forgetting::Known;
 use crate::invariants::Invariant;
 use crate::ledger::{IssuedPass, Redeemed};
 use crate::listener;
 use crate::phone::request;
 use crate::world::{PUBLIC_URL, World, lock};
+
+pub(crate) use self::links::link_of;
 
 /// Offers of the campaign, with how often each may be redeemed.
 pub(crate) const OFFERS: [(&str, u64); 3] = [("first", 1), ("ticket", 3), ("last", 1)];
@@ -323,103 +326,6 @@ impl Shop {
         }
     }
 
-    /// The pass gets another link, or none.
-    pub(crate) async fn change_link(&self, serial: &str) {
-        let _desk = self.desk.lock().await;
-        let dying = self.world.ledger().download(serial);
-        self.world.ledger().dying_links.extend(dying);
-        if self.world.dice.chance(0.4) {
-            let request = self.request(Method::DELETE, &format!("{}/link", Shop::path(serial)), None, None);
-            if self.expect(request, &[200]).await.is_some() {
-                self.world.note("office", || format!("has revoked the link of {serial}"));
-                self.world.ledger().is_relinked(serial, None);
-            }
-        } else {
-            self.renew_link(serial).await;
-        }
-    }
-
-    async fn renew_link(&self, serial: &str) {
-        let key = format!("link-{}", self.number());
-        let path = format!("{}/link", Shop::path(serial));
-        let request = self.request(Method::POST, &path, Some(&key), Some("{}".to_owned()));
-        let Some(pass) = self.expect(request, &[201]).await else { return };
-        let download = pass["downloadUrl"].as_str().unwrap_or_default().replace(PUBLIC_URL, "");
-        self.world.note("office", || format!("has renewed the link of {serial}"));
-        let mut ledger = self.world.ledger();
-        ledger.secret("link", link_of(&download));
-        ledger.is_relinked(serial, Some(&download));
-    }
-
-    /// Where a pass is downloaded. One whose link was revoked gets another.
-    pub(crate) async fn download(&self, serial: &str) -> String {
-        let present = || self.world.ledger().download(serial).unwrap_or_default();
-        let download = present();
-        if self.world.ledger().link_died_at(&download).is_none() {
-            return download;
-        }
-        self.renew_link(serial).await;
-        present()
-    }
-
-    /// The customer is forgotten.
-    pub(crate) async fn erase(&self, serial: &str) {
-        let request = self.request(Method::DELETE, &Shop::path(serial), None, None);
-        if self.expect(request, &[204]).await.is_some() {
-            self.world.note("office", || format!("has erased {serial}"));
-            self.world.ledger().erased.entry(serial.to_owned()).or_insert_with(Instant::now);
-        }
-    }
-
-    /// Something is tried with a pass that is being erased. From when that was answered on, there is no such pass; and its
-    /// serial number is never another's.
-    pub(crate) async fn tries(&self, known: &Known) {
-        let (serial, number) = (&known.serial, self.number());
-        let (path, key) = (Shop::path(serial), format!("try-{number}"));
-        let name = format!("Ada, forgotten {number}");
-        let named = json!({ "passTypeIdentifier": PASS_TYPE, "serialNumber": serial });
-        let mut update = json!({ "target": named, "overlay": { "fields": { "news": { "value": SOON } } } });
-        update["at"] = json!((self.world.now() + SignedDuration::from_secs(90)).to_string());
-        let order = json!({ "campaignId": CAMPAIGN, "serialNumber": serial, "holder": { "name": name } });
-        let (method, path, body) = match self.world.dice.between(0, 9) {
-            0 => (Method::GET, path, Value::Null),
-            1 => (Method::GET, format!("{path}/history"), Value::Null),
-            2..5 => (Method::PATCH, path, json!({ "holder": { "name": name } })),
-            5 => (Method::POST, format!("{path}/void"), json!({ "reason": name })),
-            6 => (Method::POST, "/redemptions".to_owned(), named),
-            7 => (Method::POST, format!("{path}/link"), json!({})),
-            8 => (Method::POST, "/updates".to_owned(), update),
-            _ => (Method::POST, "/passes".to_owned(), order),
-        };
-        let (makes, updates) = (path == "/passes", path == "/updates");
-        self.world.ledger().secret("holder", &name);
-        lock(&known.names).push(name);
-        let begun = Instant::now();
-        let what = format!("{method} {path}");
-        let body = (!body.is_null()).then(|| body.to_string());
-        let Some((status, answer)) = self.ask(self.request(method, &path, Some(&key), body)).await else { return };
-        self.world.note("office", || format!("tries {what}: {status} {}", answer["code"]));
-        let is_erased = self.world.ledger().erased.get(serial).is_some_and(|erased| *erased < begun);
-        let good = match (makes, is_erased) {
-            (true, _) => status == 409,
-            // The target of an update is named in the body.
-            (false, true) => status == 404 || (status == 422 && updates),
-            (false, false) => true,
-        };
-        if !good {
-            let seen = format!("{what} of {serial}, erased: {is_erased}, was answered {status} {answer}");
-            self.world.breaks(Invariant::Forgotten, seen);
-        }
-    }
-
-    /// A new customer is to have this serial number, which was another's. What is answered, unless that is a refusal.
-    pub(crate) async fn gives_again(&self, serial: &str) -> Option<String> {
-        let order = json!({ "campaignId": CAMPAIGN, "serialNumber": serial, "holder": { "name": "Eve" } });
-        let key = format!("again-{}", self.number());
-        let answered = self.ask(self.request(Method::POST, "/passes", Some(&key), Some(order.to_string()))).await;
-        answered.filter(|(status, _)| *status != 409).map(|(status, answer)| format!("{status} {answer}"))
-    }
-
     /// The pass is worth nothing from now on.
     pub(crate) async fn void(&self, serial: &str) {
         let key = format!("void-{}", self.number());
@@ -610,11 +516,6 @@ fn images() -> &'static TemplateFolder {
             folder.with(&format!("icon{scale}.png"), plain_png(size, size, [200, 120, 40]))
         })
     })
-}
-
-/// The secret in the path of a download.
-pub(crate) fn link_of(download: &str) -> &str {
-    download.trim_start_matches("/p/").trim_end_matches(".pkpass")
 }
 
 fn body(answer: &Response<Bytes>) -> Value {

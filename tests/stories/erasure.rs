@@ -167,6 +167,30 @@ async fn on_two_phones(world: &World) -> (Issued, IPhone, IPhone) {
     (pass, phone, other)
 }
 
+/// A phone that is told at last, and finds the pass void.
+async fn sees_it_void(phone: &mut IPhone, pass: &Issued) {
+    phone.pushed(PASS_TYPE).await;
+    assert_eq!(phone.pass(&pass.serial).pass["voided"], true);
+    phone.was_content();
+}
+
+/// The erasure has begun, and its phones have time.
+async fn until_waited_for(world: &World) {
+    let is_waiting = |intent: &Intent| matches!(intent.step, Step::Erase { looks: 1, .. });
+    world.until("it is waited for", || world.intents(), |intents| intents.iter().any(is_waiting)).await;
+}
+
+/// It is looked three times, within some half an hour, whether they know.
+async fn three_looks(world: &World) {
+    for seconds in [60, 300, 1800] {
+        world.pass_time(Duration::from_secs(seconds)).await;
+        // Its look is over when the next one is noted.
+        let now = world.now();
+        let due = || async { world.intents().await.into_iter().map(|intent| intent.due).collect::<Vec<_>>() };
+        world.until("it was looked at", due, |due| due.iter().all(|due| *due > now)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_phones_the_slower_has_three_days() {
     let world = World::new().await;
@@ -179,9 +203,7 @@ async fn of_two_phones_the_slower_has_three_days() {
         world.pass_time(Duration::from_secs(seconds)).await;
     }
     // Almost two days later: it was off, and comes in time.
-    slow.pushed(PASS_TYPE).await;
-    assert_eq!(slow.pass(&pass.serial).pass["voided"], true);
-    slow.was_content();
+    sees_it_void(&mut slow, &pass).await;
     world.advance(DAY * 2);
     until_forgotten(&world, "three days are over").await;
     is_unknown_to_us(&world, &quick, &pass, &authorization).await;
@@ -200,16 +222,8 @@ async fn of_two_phones_the_one_that_fetched_and_left_takes_no_time_from_the_othe
     quick.hear(world.apns()).await;
     assert_eq!(quick.pass(&pass.serial).pass["voided"], true);
     quick.delete(&pass.serial).await;
-    for seconds in [60, 300, 1800] {
-        world.pass_time(Duration::from_secs(seconds)).await;
-        // Its look is over when the next one is noted.
-        let now = world.now();
-        let due = || async { world.intents().await.into_iter().map(|intent| intent.due).collect::<Vec<_>>() };
-        world.until("it was looked at", due, |due| due.iter().all(|due| *due > now)).await;
-    }
-    slow.pushed(PASS_TYPE).await;
-    assert_eq!(slow.pass(&pass.serial).pass["voided"], true);
-    slow.was_content();
+    three_looks(&world).await;
+    sees_it_void(&mut slow, &pass).await;
     // Nobody carries it any more: nobody is waited for.
     slow.delete(&pass.serial).await;
     world.advance(Duration::from_secs(7200));
@@ -236,9 +250,7 @@ async fn a_phone_that_missed_the_void_hears_of_it_when_the_pass_is_erased() {
     let ask = || async { world.apns().pushes().len() };
     world.until("it is pushed", ask, |pushes| *pushes > missed).await;
     world.pass_time(DAY).await;
-    phone.pushed(PASS_TYPE).await;
-    assert_eq!(phone.pass(&pass.serial).pass["voided"], true);
-    phone.was_content();
+    sees_it_void(&mut phone, &pass).await;
     world.end().await;
 }
 
@@ -252,17 +264,9 @@ async fn who_fetched_the_void_before_and_left_takes_no_time_from_the_other() {
     assert_eq!(quick.pass(&pass.serial).pass["voided"], true);
     quick.delete(&pass.serial).await;
     erase(&office, &pass).await.expect(204);
-    let is_waiting = |intent: &Intent| matches!(intent.step, Step::Erase { looks: 1, .. });
-    world.until("it is waited for", || world.intents(), |intents| intents.iter().any(is_waiting)).await;
-    for seconds in [60, 300, 1800] {
-        world.pass_time(Duration::from_secs(seconds)).await;
-        let now = world.now();
-        let due = || async { world.intents().await.into_iter().map(|intent| intent.due).collect::<Vec<_>>() };
-        world.until("it was looked at", due, |due| due.iter().all(|due| *due > now)).await;
-    }
-    slow.pushed(PASS_TYPE).await;
-    assert_eq!(slow.pass(&pass.serial).pass["voided"], true);
-    slow.was_content();
+    until_waited_for(&world).await;
+    three_looks(&world).await;
+    sees_it_void(&mut slow, &pass).await;
     world.end().await;
 }
 
@@ -515,8 +519,7 @@ async fn a_phone_that_comes_while_the_erasure_begins_is_told() {
     };
     let (erased, ()) = tokio::join!(erase(&office, &pass), comes);
     erased.expect(204);
-    let is_waiting = |intent: &Intent| matches!(intent.step, Step::Erase { looks: 1, .. });
-    world.until("it is waited for", || world.intents(), |intents| intents.iter().any(is_waiting)).await;
+    until_waited_for(&world).await;
     let void = service.pass(PASS_TYPE, &pass.serial, Some(&authorization), None).await.expect(200);
     assert_eq!(Package::open(&void.body, &root_certificate()).unwrap().pass["voided"], true);
     world.end().await;

@@ -29,8 +29,6 @@ const CAMPAIGN_PAGES: usize = 10;
 const ROUND: Duration = Duration::from_secs(20);
 /// Passes of a campaign told side by side: most have one device, and each waits for the store and for APNs.
 const AT_ONCE: usize = 32;
-/// Intents written in one transaction, which holds a hundred writes.
-const FOLLOWING: usize = 90;
 
 /// A message whose intent is gone is a duplicate: everyone was told.
 async fn handle(app: &App, message: &SqsMessage, now: Timestamp) -> Result<(), Fault> {
@@ -251,7 +249,7 @@ async fn push_campaign(
             then.push(Intent::new(now + later, step, now)?);
         }
         cursor = next;
-        if cursor.is_none() || then.len() >= FOLLOWING || begun.elapsed() >= ROUND {
+        if cursor.is_none() || then.len() >= store::INTENTS_AT_ONCE || begun.elapsed() >= ROUND {
             break;
         }
     }
@@ -306,7 +304,7 @@ async fn push_members(
         passes.retain(|pass| !is_past(&store::place_among_members(&pass.identity)));
         then.extend(tell_passes(app, passes, members.round, now).await?);
         cursor = next.filter(|next| end.is_some_and(|end| store::is_before_among_members(next, end)));
-        if cursor.is_none() || then.len() >= FOLLOWING || begun.elapsed() >= ROUND {
+        if cursor.is_none() || then.len() >= store::INTENTS_AT_ONCE || begun.elapsed() >= ROUND {
             break;
         }
     }
@@ -393,8 +391,6 @@ async fn go_on(
     then: &[Intent],
     last: &[Intent],
 ) -> Result<Option<Intent>, Fault> {
-    for some in then.chunks(FOLLOWING) {
-        app.store.add_intents(some).await?;
-    }
+    app.store.add_intents(then).await?;
     app.store.progress(intent, progress, None, last).await
 }

@@ -14,7 +14,10 @@ use crate::{
         ATTEMPTS, Carriers, Forgotten, Intent, IntentKey, IntentProgress, MembersLimit, Remains, Step, StoredPass,
         Written,
     },
-    webhooks::{self, telling, telling::Told},
+    webhooks::{
+        self,
+        telling::{self, Told},
+    },
 };
 
 /// Seconds until it is looked whether phones know that a pass is void, and again; after the last, when their time is up.
@@ -36,8 +39,6 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(300);
 pub const SETTLED: SignedDuration = SignedDuration::from_secs(180);
 /// Pages of a campaign's passes worked in one round.
 const CAMPAIGN_PAGES: usize = 10;
-/// Intents written in one transaction, which holds a hundred writes.
-const FOLLOWING: usize = 90;
 
 /// Begins the erasure of a pass, carrying out the intent `done` if there is one. A pass that is being erased is left alone.
 pub async fn begin(
@@ -50,14 +51,14 @@ pub async fn begin(
     let Some(pass) = stored.pass.begin_erasure(campaign, now) else { return Ok(Written::Done) };
     let mut carriers = carriers(app, &pass.identity).await?;
     let grace = SignedDuration::try_from(app.config.erasure_grace).unwrap_or(SignedDuration::MAX);
-    let later = |wait: SignedDuration| move |from: Timestamp| from.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let after = |from: Timestamp, wait: SignedDuration| from.checked_add(wait).unwrap_or(Timestamp::MAX);
     // Who fetched a pass that was void before may have left since, and another be there that did not; unless that had its time.
     let was_void = pass.shown == stored.pass.shown;
-    if was_void && carriers == Carriers::One && now < later(grace)(pass.shown_since(campaign)) {
+    if was_void && carriers == Carriers::One && now < after(pass.shown_since(campaign), grace) {
         carriers = Carriers::Several;
     }
     // Also where nobody carries it: somebody may be about to.
-    let until = later(grace.max(RETURNED))(now);
+    let until = after(now, grace.max(RETURNED));
     let step = Step::Erase { identity: pass.identity.clone(), until, looks: 0, carriers };
     let mut then = vec![Intent::new(now, step, now)?];
     // Also when it was void before: the pushes of that time may be over.
@@ -125,12 +126,7 @@ pub async fn rest(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Faul
     let age = pass.erasing_since.map_or(SignedDuration::MAX, |since| now.duration_since(since));
     let phones_wait = now < *until && phones_wait(pass, &campaign.campaign, age, (carriers, at_most));
     let answer = answer_from_now_on();
-    let whose = Forgotten {
-        identity,
-        merchant_id: &pass.merchant_id,
-        campaign_id: &pass.campaign_id,
-        answer: (answer.0, &answer.1),
-    };
+    let whose = forgotten(pass, &answer);
     let webhooks_wait = !phones_wait && webhooks_wait(app, pass, *until, now).await?;
     if phones_wait || webhooks_wait {
         // To its merchant the pass is unknown from the beginning, also by what was answered before.
@@ -178,10 +174,12 @@ pub async fn again(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fau
 
 /// Forgets at once what repeated requests would be told of the holder, as far as one round goes: the rest follows.
 pub async fn forget_answers(app: &App, pass: &Pass) -> Result<(), Fault> {
-    let answer = answer_from_now_on();
+    app.store.forget_answers(forgotten(pass, &answer_from_now_on())).await.map(|_| ())
+}
+
+fn forgotten<'a>(pass: &'a Pass, answer: &'a (u16, String)) -> Forgotten<'a> {
     let Pass { identity, merchant_id, campaign_id, .. } = pass;
-    let whose = Forgotten { identity, merchant_id, campaign_id, answer: (answer.0, &answer.1) };
-    app.store.forget_answers(whose).await.map(|_| ())
+    Forgotten { identity, merchant_id, campaign_id, answer: (answer.0, &answer.1) }
 }
 
 /// Another round, in another message.
@@ -256,9 +254,7 @@ pub async fn look_at_campaign(app: &App, intent: &Intent, now: Timestamp) -> Res
             break;
         }
     }
-    for some in then.chunks(FOLLOWING) {
-        app.store.add_intents(some).await?;
-    }
+    app.store.add_intents(&then).await?;
     let progress = place.map_or(IntentProgress::Done, |place| IntentProgress::Reached(place, now));
     then.extend(app.store.progress(intent, progress, None, &[]).await?);
     app.queues.send_after_commit(&then, now).await;

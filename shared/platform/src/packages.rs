@@ -46,6 +46,12 @@ pub struct Packages {
     looks: Mutex<HashMap<String, Arc<Look>>>,
 }
 
+/// A call of the cache, which nobody waits for long.
+async fn in_time<T>(call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let answered = tokio::time::timeout(CACHE_TIMEOUT, call).await;
+    answered.unwrap_or_else(|elapsed| Err(Fault::new("waiting for the package cache", elapsed)))
+}
+
 impl Packages {
     /// Over the bucket that the environment names. Its client is made at the first call.
     pub fn new(sdk: &SdkConfig, config: &Config) -> Packages {
@@ -105,11 +111,10 @@ impl Packages {
         let identity = signing_identity(app, pass, now).await?;
         let name = package_object(app, pass, campaign, &identity);
         // Without its cache the service is slower, not wrong.
-        match tokio::time::timeout(CACHE_TIMEOUT, self.get(&name)).await {
-            Ok(Ok(Some(package))) => return Ok(package),
-            Ok(Ok(None)) => {}
-            Ok(Err(fault)) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
-            Err(_elapsed) => tracing::warn!("the package cache did not answer in time"),
+        match in_time(self.get(&name)).await {
+            Ok(Some(package)) => return Ok(package),
+            Ok(None) => {}
+            Err(fault) => tracing::warn!(fault = fault.chain(), "the package cache did not answer"),
         }
         let look = self.look(pass, campaign).await?;
         let rendered = look.render(&inputs(app, pass, campaign, &identity)?);
@@ -118,11 +123,8 @@ impl Packages {
         let package = rendered.package(&signature).map_err(|error| Fault::new("writing a package", error))?;
         // Shared with the request, and ours alone again after it: nothing is copied.
         let package = Bytes::from(package);
-        let put = self.put(&name, "application/vnd.apple.pkpass", package.clone());
-        match tokio::time::timeout(CACHE_TIMEOUT, put).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::warn!(fault = fault.chain(), "a package was not cached"),
-            Err(_elapsed) => tracing::warn!("a package was not cached in time"),
+        if let Err(fault) = in_time(self.put(&name, "application/vnd.apple.pkpass", package.clone())).await {
+            tracing::warn!(fault = fault.chain(), "a package was not cached");
         }
         Ok(package.into())
     }

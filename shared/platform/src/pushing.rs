@@ -114,7 +114,7 @@ impl Sent {
         &mut self,
         pass: &Pass,
         attempt: u32,
-        reminder: Option<u32>,
+        mut reminder: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<Intent>, Fault> {
         let Some(&wait) = WAITS.get(attempt as usize - 1) else {
@@ -128,20 +128,16 @@ impl Sent {
             self.again.iter().filter(|again| belongs(again)).map(|again| again.device.clone()).collect()
         };
         let groups = [
-            (devices(&|again| !again.doubted && asked(again) <= usual), usual, reminder, false),
-            (devices(&|again| !again.doubted && asked(again) > usual), longest, reminder, false),
-            (devices(&|again| again.doubted), usual, reminder, true),
+            (devices(&|again| !again.doubted && asked(again) <= usual), usual, true, false),
+            (devices(&|again| !again.doubted && asked(again) > usual), longest, true, false),
+            (devices(&|again| again.doubted), usual, true, true),
             // Apart, and without a reminder: what Android's server does is nothing to iPhones.
-            (std::mem::take(&mut self.android.again), usual, None, false),
+            (std::mem::take(&mut self.android.again), usual, false, false),
         ];
         let waiting = groups.into_iter().filter(|(group, ..)| !group.is_empty());
-        // One of them brings the reminder, which is to all devices.
-        let mut reminder = reminder;
-        let waiting = waiting.map(|(devices, wait, reminds, doubted)| {
-            let reminder = reminds.and_then(|_| reminder.take());
-            (devices, wait, reminder, doubted)
-        });
-        let intents = waiting.map(|(devices, wait, reminder, doubted)| {
+        let intents = waiting.map(|(devices, wait, reminds, doubted)| {
+            // One of them brings it: it is to all devices.
+            let reminder = if reminds { reminder.take() } else { None };
             let wait = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
             // Up to a quarter more, so that those refused together do not come back together.
             let due = now + SignedDuration::from_millis(i64::from(wait) * 1000 + i64::from(random::below(wait * 250)?));
@@ -190,6 +186,11 @@ impl Sent {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Stopped(String);
+
+fn stopped(why: String, now: Timestamp) -> Fault {
+    telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
+    Fault::new("pushing", Stopped(why))
+}
 
 /// What a 410 says of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,8 +292,7 @@ async fn push_apple(
         return Ok(sent);
     }
     let Some(identity) = app.identities.of(topic, now).await? else {
-        telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
-        return Err(Fault::new("pushing", Stopped(format!("there is no signing identity for {topic}"))));
+        return Err(stopped(format!("there is no signing identity for {topic}"), now));
     };
     let apns = app.apns()?;
     let expiration = now + KEPT_BY_APNS;
@@ -339,9 +339,7 @@ async fn push_apple(
                 false
             }
             PushOutcome::Stop { reason } => {
-                telemetry::metric("ApnsRefusals", Unit::Count, 1.0, &[], now);
-                let why = format!("APNs refuses our certificate or topic for {topic}: {reason}");
-                return Err(Fault::new("pushing", Stopped(why)));
+                return Err(stopped(format!("APNs refuses our certificate or topic for {topic}: {reason}"), now));
             }
         };
         if ended {

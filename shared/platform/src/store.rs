@@ -88,7 +88,9 @@ pub use campaigns::{
 };
 pub use erasure::{Forgotten, Remains};
 pub use idempotency::Recording;
-pub use intents::{CampaignRound, Carriers, DuePage, Intent, IntentKey, IntentProgress, SHARDS, Step, Worker};
+pub use intents::{
+    CampaignRound, Carriers, DuePage, INTENTS_AT_ONCE, Intent, IntentKey, IntentProgress, SHARDS, Step, Worker,
+};
 pub use keys::{Caller, KeyDigest, KeyMade, KeyRevoked, ListedKey, MAXIMUM_KEYS, NewKey, StoredKey};
 pub use links::{COUNTED_DEVICES, Counts, Download, FoundLink};
 pub use pass_types::{Assigned, Holding};
@@ -187,6 +189,13 @@ impl Key {
 /// and beyond that the caller is told to try again.
 pub const ATTEMPTS: u32 = 40;
 
+/// Waits before a call is made again: some milliseconds, up to so many more, so that those refused together do not come back
+/// together.
+async fn wait(up_to: u32) -> Result<(), Fault> {
+    tokio::time::sleep(Duration::from_millis(u64::from(random::below(up_to)?) + 5)).await;
+    Ok(())
+}
+
 impl Store {
     /// A store over this table. Its client is made at the first call.
     pub fn new(sdk: &SdkConfig, aws: &AwsVariables, table: &str) -> Store {
@@ -241,9 +250,8 @@ impl Store {
                 if in_vain >= IN_VAIN {
                     return Err(Fault::contradiction("items were not read: the table is throttled"));
                 }
-                let longest = 50_u32 << in_vain.min(5);
+                wait(50 << in_vain.min(5)).await?;
                 in_vain += 1;
-                tokio::time::sleep(Duration::from_millis(u64::from(random::below(longest)?) + 5)).await;
             }
         }
         Ok(found)

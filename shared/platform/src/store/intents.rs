@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{Fault, random};
 
+/// Intents written in one transaction, which holds a hundred writes, beside what else it writes.
+pub const INTENTS_AT_ONCE: usize = 90;
+
 /// Partitions of what is due: each takes about 1,000 writes a second.
 pub const SHARDS: u32 = 8;
 
@@ -416,11 +419,14 @@ impl Store {
         self.commit(transaction).await.map(|_| ())
     }
 
-    /// Writes intents that follow from a step still in progress; at most 100.
+    /// Writes intents that follow from a step still in progress, [`INTENTS_AT_ONCE`] in a transaction.
     pub async fn add_intents(&self, intents: &[Intent]) -> Result<(), Fault> {
-        let mut transaction = Transaction::default();
-        transaction.put_intents(intents)?;
-        self.commit(transaction).await.map(|_| ())
+        for some in intents.chunks(INTENTS_AT_ONCE) {
+            let mut transaction = Transaction::default();
+            transaction.put_intents(some)?;
+            self.commit(transaction).await?;
+        }
+        Ok(())
     }
 
     /// One page of what is due from `from` up to `until`, of one shard. What this release cannot read is left to the one that

@@ -1,6 +1,6 @@
 //! Transactions: what must happen together.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::{
 };
 use serde::Serialize;
 
-use super::{Item, Key, Store, fault};
-use crate::{Fault, random};
+use super::{Item, Key, Store, fault, wait};
+use crate::Fault;
 
 /// Writes that happen together or not at all.
 #[derive(Default)]
@@ -265,8 +265,7 @@ impl Store {
             if !passing || conflict >= CONFLICTS {
                 return Err(fault("writing a transaction", error));
             }
-            let longest = if throttled { 100_u32 } else { 10 } << conflict.min(5);
-            tokio::time::sleep(Duration::from_millis(u64::from(random::below(longest)?) + 5)).await;
+            wait(if throttled { 100 } else { 10 } << conflict.min(5)).await?;
         }
         Err(Fault::contradiction("an endless loop ended"))
     }

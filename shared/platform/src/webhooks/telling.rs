@@ -19,8 +19,8 @@ use crate::{
     outbound::{Call, Reach, Trouble},
     random,
     store::{
-        ATTEMPTS, Along, DeadLetter, Delivery, Event, Intent, IntentProgress, Step, StoredWebhook, Telling,
-        WebhookWritten,
+        ATTEMPTS, Along, DeadLetter, Delivery, Event, INTENTS_AT_ONCE, Intent, IntentProgress, Step, StoredWebhook,
+        Telling, WebhookWritten,
     },
     telemetry::{self, Unit},
 };
@@ -32,8 +32,6 @@ const ROUND: Duration = Duration::from_secs(45);
 /// Events, or looks, of one round: a pass to which something happens all the time does not keep a worker, and the messages beside its
 /// own, for longer than others.
 const TURNS: usize = 20;
-/// Intents written in one transaction, which holds a hundred writes.
-const FOLLOWING: usize = 90;
 /// For so long nobody else tells the same: a round, and the delivery that was begun at its end.
 const LEASE: SignedDuration = SignedDuration::from_secs(80);
 /// Waits before the next try, in seconds; the last one goes on.
@@ -54,14 +52,11 @@ pub async fn spread(app: &App, intent: &Intent, now: Timestamp) -> Result<(), Fa
         Err(webhooks) => webhooks,
     };
     let each = webhooks.iter().map(|webhook| Intent::new(now, step(webhook, identity), now));
-    let mut then: Vec<Intent> = each.collect::<Result<_, Fault>>()?;
-    // A merchant has ten; where they have more, since several came at once, they are many.
-    let some = then.split_off(then.len().min(FOLLOWING));
-    for some in some.chunks(FOLLOWING) {
-        app.store.add_intents(some).await?;
-    }
-    app.store.progress(intent, IntentProgress::Done, None, &then).await?;
-    then.extend(some);
+    let then: Vec<Intent> = each.collect::<Result<_, Fault>>()?;
+    // A merchant has ten; where they have more, since several came at once, they may be too many for one transaction.
+    let (last, before) = then.split_at(then.len().min(INTENTS_AT_ONCE));
+    app.store.add_intents(before).await?;
+    app.store.progress(intent, IntentProgress::Done, None, last).await?;
     app.queues.send_after_commit(&then, now).await;
     Ok(())
 }
